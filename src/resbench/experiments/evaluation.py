@@ -1,0 +1,72 @@
+"""Evaluation of a trained network as it stands: errors on its test images, losses on its training images."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+from resbench.experiments.target import Member
+
+__all__ = ["evaluation", "path_gradients", "training_curves"]
+
+_PATHS_PER_LENGTH = 8
+_PATH_IMAGES = 32
+
+
+def evaluation(member: Member) -> dict[str, Any]:
+    """Test and training behaviour.
+
+    Returns ``wrong``: booleans ``(1, test images)``; ``test_loss``: nats ``(1, test images)``; ``training_loss``:
+    nats ``(1, training images)``, of the network in training mode (batch statistics over the whole half, dropout
+    active, all units) on the images as they are: the loss that training minimised, without its augmentation.
+    """
+    network = member.network
+    with torch.inference_mode():
+        images, labels = member.test
+        logits = network(images)
+        wrong = (logits.argmax(1) != labels) | ~torch.isfinite(logits).all(1)
+        test_loss = F.cross_entropy(logits, labels, reduction="none")
+        trained = copy.deepcopy(network).train()
+        if hasattr(trained, "sampler"):
+            trained.sampler = None
+        images, labels = member.train
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(member.half)
+            training_loss = F.cross_entropy(trained(images), labels, reduction="none")
+    return {
+        "wrong": wrong.numpy()[None],
+        "test_loss": test_loss.double().numpy()[None],
+        "training_loss": training_loss.double().numpy()[None],
+    }
+
+
+def training_curves(member: Member) -> dict[str, Any]:
+    """The curves recorded while the network was trained: ``loss``, ``depth``, ``stem_gradient``, one value an epoch."""
+    curves = member.curves
+    return {
+        "loss": torch.tensor(curves.loss, dtype=torch.float64).numpy(),
+        "depth": torch.tensor(curves.depth, dtype=torch.float64).numpy(),
+        "stem_gradient": torch.tensor(curves.stem_gradient, dtype=torch.float64).numpy(),
+    }
+
+
+def path_gradients(member: Member) -> dict[str, Any]:
+    """Norms of the gradients that single paths carry to the input of the first unit (Veit 2016, section 5).
+
+    Returns ``norms``: ``(1 + units, paths)``, row ``k`` sampled from the paths through exactly ``k`` units.
+    """
+    from resbench.experiments.path_gradients import sample_path_gradients
+    from resbench.networks.residual import ResidualNetwork
+
+    network = member.network
+    if not isinstance(network, ResidualNetwork):
+        raise TypeError("a plain network has one path")
+    images, labels = member.train
+    generator = torch.Generator().manual_seed(member.half)
+    chosen = torch.randperm(len(labels), generator=generator)[:_PATH_IMAGES]
+    lengths = range(len(network.units) + 1)
+    norms = sample_path_gradients(network, images[chosen], labels[chosen], lengths, _PATHS_PER_LENGTH, generator)
+    return {"norms": norms.double().numpy()}

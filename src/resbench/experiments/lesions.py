@@ -1,0 +1,229 @@
+"""What the lesion claims speak of, computed from the raw results of :mod:`resbench.experiments.lesion`.
+
+Errors are percent, increases are percentage points against the whole network.  The two halves of the data are pooled:
+the error of a lesion is that over all test images.  Intervals are 95 % and come from resampling the images, and the
+draws where lesions were drawn at random.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resbench.experiments.reading import Result, reads
+from resbench.experiments.resampling import pooled_errors, resampled_draws, weighted
+from resbench.records.measurement import Measurement
+
+__all__ = [
+    "downsampling_increase",
+    "duplication_against_deletion",
+    "error_after_deletions",
+    "error_by_deletions",
+    "error_by_tau",
+    "first_unit_rank",
+    "increase_by_depth",
+    "interior_layer_errors",
+    "ordinary_mean_increase",
+    "ordinary_median_increase",
+    "ordinary_share_within",
+    "plain_against_residual",
+    "stochastic_against_constant",
+]
+
+Floats = NDArray[np.float64]
+_OVER_IMAGES = "bootstrap over images, paired between lesions"
+_OVER_DRAWS = "bootstrap over images and draws"
+
+
+def _increases(single: Result) -> Floats:
+    """Increase of every step's deletion, ``(1 + replicates, steps)`` points."""
+    errors = pooled_errors(single)
+    return errors[:, 1:] - errors[:, :1]
+
+
+def _ordinary(single: Result) -> Floats:
+    return _increases(single)[:, np.asarray(single[0]["ordinary"])]
+
+
+def _images(result: Result, key: str = "wrong") -> int:
+    return sum(np.asarray(member[key]).shape[-1] for member in result)
+
+
+def _scalar(rows: Floats, result: Result, detail: str = "", method: str = _OVER_IMAGES, **samples: Any) -> Measurement:
+    """A scalar from its ``(1 + replicates,)`` values, the point first."""
+    return Measurement(
+        float(rows[0]),
+        replicates=rows[1:].tolist(),
+        method=method,
+        n=_images(result),
+        detail=detail,
+        samples=samples,
+    )
+
+
+def _baseline(single: Result) -> float:
+    return float(pooled_errors(single)[0, 0])
+
+
+def _per_unit(single: Result) -> dict[str, Any]:
+    errors = pooled_errors(single)[0]
+    return {"baseline": float(errors[0]), "errors": [round(float(e), 4) for e in errors[1:]]}
+
+
+@reads(("single_deletion", "network"))
+def ordinary_median_increase(single: Result, *, network: str) -> Measurement:
+    """Median increase over the ordinary units (all but the first of each stage), points."""
+    detail = f"whole network {_baseline(single):.2f} %"
+    return _scalar(np.median(_ordinary(single), axis=1), single, detail, **_per_unit(single))
+
+
+@reads(("single_deletion", "network"))
+def ordinary_mean_increase(single: Result, *, network: str) -> Measurement:
+    """Mean increase over the ordinary units, points; unlike the median it sees the few units that matter."""
+    return _scalar(_ordinary(single).mean(1), single, f"whole network {_baseline(single):.2f} %", **_per_unit(single))
+
+
+@reads(("single_deletion", "network"))
+def ordinary_share_within(single: Result, *, network: str, points: float) -> Measurement:
+    """Share of the ordinary units whose deletion costs at most ``points``, percent."""
+    within = _ordinary(single) <= points
+    detail = f"{int(within[0].sum())} of {within.shape[1]} ordinary units"
+    return _scalar(100.0 * within.mean(1), single, detail, **_per_unit(single))
+
+
+@reads(("single_deletion", "network"))
+def downsampling_increase(single: Result, *, network: str) -> Measurement:
+    """Increase of each dimension-changing unit, points, in order."""
+    rows = _increases(single)[:, np.asarray(single[0]["changes_shape"])]
+    return _list(rows, single, _OVER_IMAGES, **_per_unit(single))
+
+
+@reads(("single_deletion", "network"))
+def first_unit_rank(single: Result, *, network: str) -> Measurement:
+    """Rank of unit 1 among all single deletions by their error; 1 is the worst."""
+    increases = _increases(single)
+    rank = 1.0 + (increases[:, 1:] > increases[:, :1]).sum(1)
+    return _scalar(rank, single, f"unit 1: {increases[0, 0]:+.1f} points", **_per_unit(single))
+
+
+@reads(("single_deletion", "network"))
+def interior_layer_errors(single: Result, *, network: str) -> Measurement:
+    """Error after deleting each interior layer of a plain network (all but the first and the last), percent."""
+    return _list(pooled_errors(single)[:, 2:-1], single, _OVER_IMAGES, **_per_unit(single))
+
+
+@reads(("single_deletion", "plain"), ("single_deletion", "residual"))
+def plain_against_residual(plain_single: Result, residual_single: Result, *, plain: str, residual: str) -> Measurement:
+    """Smallest increase of a plain network's interior layers against the residual network's ordinary median, points."""
+    smallest = _increases(plain_single)[:, 1:-1].min(1)
+    median = np.median(_ordinary(residual_single), axis=1)
+    rows = {"plain smallest increase": smallest, "residual median increase": median}
+    return _table(rows, plain_single, _OVER_IMAGES)
+
+
+@reads(("single_deletion", "networks"))
+def increase_by_depth(
+    singles: Sequence[Result], *, networks: Sequence[str], statistic: str = "median"
+) -> Measurement:
+    """Median (or ``mean``) ordinary increase of each network, points, in the order given."""
+    reduce = {"median": np.median, "mean": np.mean}[statistic]
+    rows = np.stack([reduce(_ordinary(single), axis=1) for single in singles], axis=1)
+    return _list(rows, singles[0], _OVER_IMAGES, networks=list(networks))
+
+
+@reads(("single_deletion", "stochastic"), ("single_deletion", "constant"))
+def stochastic_against_constant(
+    stochastic_single: Result, constant_single: Result, *, stochastic: str, constant: str, statistic: str = "median"
+) -> Measurement:
+    """Median (or ``mean``) ordinary increase with stochastic depth and with constant depth, points."""
+    reduce = {"median": np.median, "mean": np.mean}[statistic]
+    rows = {
+        "stochastic": reduce(_ordinary(stochastic_single), axis=1),
+        "constant": reduce(_ordinary(constant_single), axis=1),
+    }
+    return _table(rows, stochastic_single, _OVER_IMAGES)
+
+
+@reads(("single_deletion", "stochastic"), ("single_deletion", "constant"))
+def first_unit_against_constant(
+    stochastic_single: Result, constant_single: Result, *, stochastic: str, constant: str
+) -> Measurement:
+    """Mean increase of the stage-first units with stochastic depth and with constant depth, points."""
+    rows = {}
+    for name, single in (("stochastic", stochastic_single), ("constant", constant_single)):
+        firsts = ~np.asarray(single[0]["ordinary"])
+        rows[name] = _increases(single)[:, firsts].mean(1)
+    return _table(rows, stochastic_single, _OVER_IMAGES)
+
+
+def _runs(result: Result, groups: str) -> tuple[Floats, NDArray[Any]]:
+    """Error of every random lesion under resampling, ``(1 + replicates, runs)`` percent, and its group."""
+    errors = np.concatenate([100.0 * weighted(np.asarray(m["wrong"]), i) for i, m in enumerate(result)], axis=1)
+    labels = np.concatenate([np.asarray(member[groups]) for member in result])
+    return np.take_along_axis(errors, resampled_draws(labels), axis=1), labels
+
+
+def _medians(result: Result) -> tuple[Floats, list[int]]:
+    """Median error for each number of lesions, ``(1 + replicates, ks)``, and those numbers."""
+    errors, labels = _runs(result, "k")
+    ks = sorted({int(k) for k in labels})
+    return np.stack([np.median(errors[:, labels == k], axis=1) for k in ks], axis=1), ks
+
+
+@reads(("multiple_deletion", "network"))
+def error_by_deletions(multiple: Result, *, network: str) -> Measurement:
+    """Pairs ``[k, median error after k random deletions in percent]``."""
+    medians, ks = _medians(multiple)
+    pairs = [[[k, float(m)] for k, m in zip(ks, row, strict=True)] for row in medians]
+    return Measurement(pairs[0], replicates=pairs[1:], method=_OVER_DRAWS, n=_images(multiple))
+
+
+@reads(("multiple_deletion", "network"))
+def largest_step(multiple: Result, *, network: str) -> Measurement:
+    """Largest rise of the median error from ``k`` to ``k + 1`` deletions, as a share of the whole range."""
+    medians, ks = _medians(multiple)
+    steps = np.diff(medians, axis=1).max(1) / (medians.max(1) - medians.min(1))
+    return _scalar(steps, multiple, f"k = {ks[0]}..{ks[-1]}", _OVER_DRAWS)
+
+
+@reads(("multiple_deletion", "network"))
+def error_after_deletions(multiple: Result, *, network: str, k: int) -> Measurement:
+    """Median error after ``k`` random deletions, percent."""
+    medians, ks = _medians(multiple)
+    return _scalar(medians[:, ks.index(k)], multiple, f"{k} units deleted", _OVER_DRAWS)
+
+
+@reads(("reordering", "network"))
+def error_by_tau(reordered: Result, *, network: str) -> Measurement:
+    """Pairs ``[Kendall's tau, error in percent]``, one an order."""
+    errors, _ = _runs(reordered, "swaps")
+    tau = np.concatenate([np.asarray(member["tau"]) for member in reordered])
+    swaps = np.concatenate([np.asarray(member["swaps"]) for member in reordered])
+    taus = tau[resampled_draws(swaps)]
+    pairs = np.stack([taus, errors], axis=2)
+    return Measurement(
+        pairs[0].tolist(), replicates=pairs[1:].tolist(), method=_OVER_DRAWS, n=len(tau), detail=f"{len(tau)} orders"
+    )
+
+
+@reads(("duplication", "network"), ("multiple_deletion", "network"))
+def duplication_against_deletion(duplicated: Result, multiple: Result, *, network: str, k: int = 10) -> Measurement:
+    """Median error after ``k`` duplications and after ``k`` deletions, percent."""
+    twice, twice_ks = _medians(duplicated)
+    gone, gone_ks = _medians(multiple)
+    rows = {"duplicated": twice[:, twice_ks.index(k)], "deleted": gone[:, gone_ks.index(k)]}
+    return _table(rows, multiple, _OVER_DRAWS)
+
+
+def _list(rows: Floats, result: Result, method: str, **samples: Any) -> Measurement:
+    point = [float(v) for v in rows[0]]
+    return Measurement(point, replicates=rows[1:].tolist(), method=method, n=_images(result), samples=samples)
+
+
+def _table(rows: dict[str, Floats], result: Result, method: str) -> Measurement:
+    names = list(rows)
+    replicates = [dict(zip(names, values, strict=True)) for values in zip(*(rows[n][1:].tolist() for n in names), strict=True)]
+    return Measurement({n: float(rows[n][0]) for n in names}, replicates=replicates, method=method, n=_images(result))

@@ -1,0 +1,108 @@
+"""How the gradient is distributed over path lengths (Veit 2016, section 5, figure 6), from sampled path gradients.
+
+``g(k)`` is the mean gradient norm of a path through ``k`` of ``n`` units; the paths of length ``k`` carry
+``C(n, k) g(k)`` together.  Intervals: 95 %, bootstrap over the sampled paths of each length.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resbench.experiments.reading import Result, reads
+from resbench.experiments.resampling import REPLICATES
+from resbench.records.measurement import Measurement
+
+__all__ = ["decay_fit", "decay_rate", "effective_range", "effective_share", "mean_length", "share_over"]
+
+Floats = NDArray[np.float64]
+_METHOD = "bootstrap over paths"
+
+
+def _log_gradients(result: Result) -> Floats:
+    """``log g(k)``, ``(1 + replicates, 1 + n)``, averaged over the members' logarithms.
+
+    Lengths whose gradient underflows to zero have no logarithm and are cut, with all longer ones.
+    """
+    generator = np.random.default_rng(6)
+    logs = []
+    for member in result:
+        norms = np.asarray(member["norms"], dtype=np.float64)
+        paths = norms.shape[1]
+        picks = generator.integers(paths, size=(REPLICATES, paths))
+        means = np.concatenate([norms.mean(1)[None], norms[:, picks].mean(2).T])
+        with np.errstate(divide="ignore"):
+            logs.append(np.log(means))
+    mean = np.mean(logs, axis=0)
+    finite = np.isfinite(mean).all(0)
+    length = len(finite) if finite.all() else int(np.argmin(finite))
+    return np.asarray(mean[:, :length])
+
+
+def _units(result: Result) -> int:
+    return len(np.asarray(result[0]["norms"])) - 1
+
+
+def _shares(result: Result) -> Floats:
+    """Share of the gradient that the paths of each length carry, ``(1 + replicates, lengths)``."""
+    n = _units(result)
+    logs = _log_gradients(result)
+    counts = np.array([math.log(math.comb(n, k)) for k in range(logs.shape[1])])
+    total = logs + counts
+    shares = np.exp(total - total.max(1, keepdims=True))
+    return np.asarray(shares / shares.sum(1, keepdims=True))
+
+
+def _scalar(rows: Floats, result: Result, detail: str = "") -> Measurement:
+    paths = sum(np.asarray(member["norms"]).size for member in result)
+    return Measurement(float(rows[0]), replicates=rows[1:].tolist(), method=_METHOD, n=paths, detail=detail)
+
+
+@reads(("path_gradients", "network"))
+def decay_fit(result: Result, *, network: str) -> Measurement:
+    """R^2 of the straight line through ``log g(k)``: 1 is an exactly exponential decay."""
+    logs = _log_gradients(result)
+    x = np.arange(logs.shape[1]) - (logs.shape[1] - 1) / 2
+    centred = logs - logs.mean(1, keepdims=True)
+    slope = centred @ x / (x @ x)
+    residual = ((centred - slope[:, None] * x) ** 2).sum(1)
+    return _scalar(1.0 - residual / (centred**2).sum(1), result, f"slope {slope[0]:+.3f} a unit")
+
+
+@reads(("path_gradients", "network"))
+def decay_rate(result: Result, *, network: str) -> Measurement:
+    """The factor ``r`` by which one more unit changes a path's gradient: the slope of ``log g(k)``, as ``exp``."""
+    logs = _log_gradients(result)
+    x = np.arange(logs.shape[1]) - (logs.shape[1] - 1) / 2
+    return _scalar(np.exp((logs - logs.mean(1, keepdims=True)) @ x / (x @ x)), result)
+
+
+@reads(("path_gradients", "network"))
+def effective_share(result: Result, *, network: str, low: int, high: int) -> Measurement:
+    """Share of the gradient carried by paths through ``low`` to ``high`` units, percent."""
+    return _scalar(100.0 * _shares(result)[:, low : high + 1].sum(1), result)
+
+
+@reads(("path_gradients", "network"))
+def share_over(result: Result, *, network: str, length: int) -> Measurement:
+    """Share of the gradient carried by paths through more than ``length`` units, percent."""
+    return _scalar(100.0 * _shares(result)[:, length + 1 :].sum(1), result)
+
+
+@reads(("path_gradients", "network"))
+def mean_length(result: Result, *, network: str) -> Measurement:
+    """Mean length of the paths that carry the gradient, units, weighted by what they carry."""
+    shares = _shares(result)
+    return _scalar(shares @ np.arange(shares.shape[1]), result, f"the mean path passes {_units(result) / 2} units")
+
+
+@reads(("path_gradients", "network"))
+def effective_range(result: Result, *, network: str) -> Measurement:
+    """The lengths between the 2.5 % and the 97.5 % point of the gradient: ``[low, high]`` units."""
+    cumulative = np.cumsum(_shares(result), axis=1)
+    low = (cumulative < 0.025).sum(1)
+    high = (cumulative < 0.975).sum(1)
+    rows = np.stack([low, high], axis=1).tolist()
+    return Measurement(rows[0], replicates=rows[1:], method=_METHOD)

@@ -1,0 +1,37 @@
+"""What experiments measure: a trained network of a setting, one member for each half of the data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from resbench.networks.residual import PlainNetwork, ResidualNetwork
+from resbench.training.loop import Curves
+from resbench.training.recipes import Recipe
+
+__all__ = ["Member", "Target"]
+
+
+@dataclass(frozen=True)
+class Member:
+    """One trained network (eval mode) with the images it was trained on and those it is tested on.
+
+    Images are float32 ``(N, C, H, W)``, normalised; labels int64 ``(N,)``.
+    """
+
+    network: ResidualNetwork | PlainNetwork
+    half: int
+    train: tuple[Tensor, Tensor]
+    test: tuple[Tensor, Tensor]
+    curves: Curves
+
+
+@dataclass(frozen=True)
+class Target:
+    """The members of one named network; together their tests cover every image once (cross-fitting)."""
+
+    name: str
+    recipe: Recipe
+    seed: int
+    members: tuple[Member, ...]

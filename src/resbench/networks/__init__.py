@@ -1,0 +1,1 @@
+"""Residual networks of the three papers, and the plain networks they are compared with."""

@@ -1,0 +1,85 @@
+"""Which units a training pass uses: survival schedules (Huang 2016) and effective-path training (Veit 2016).
+
+A sampler draws one boolean per unit and mini-batch (Huang, equation 2: one Bernoulli draw per block and
+mini-batch, not per image).  Draws come from one generator per copy, so a copy's draws do not depend on which
+other copies train beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+__all__ = ["ExactlyK", "Sampler", "Survival", "linear_decay", "uniform"]
+
+
+def linear_decay(n: int, p_last: float) -> tuple[float, ...]:
+    """Survival probabilities ``p_l = 1 - (l / L) (1 - p_L)``, ``l = 1..n`` (Huang, equation 4).
+
+    The *input* survives surely (``p_0 = 1``), so the first unit already has ``p_1 < 1``.
+    """
+    _check_probability(p_last)
+    return tuple(1.0 - (unit / n) * (1.0 - p_last) for unit in range(1, n + 1))
+
+
+def uniform(n: int, p_last: float) -> tuple[float, ...]:
+    """``p_l = p_L`` for every unit."""
+    _check_probability(p_last)
+    return (p_last,) * n
+
+
+def _check_probability(p: float) -> None:
+    if not 0.0 < p <= 1.0:
+        raise ValueError(f"a survival probability lies in (0, 1], not {p}")
+
+
+class Sampler(Protocol):
+    """Draws the units that one training pass uses."""
+
+    def draw(self) -> Tensor:
+        """Booleans ``(copies, units)``: True where the branch is computed."""
+        ...
+
+    def inclusion(self) -> tuple[float, ...]:
+        """The probability of each unit to be used, length ``units``."""
+        ...
+
+
+class Survival:
+    """Stochastic depth: unit ``l`` survives with probability ``p_l``, independently (Huang, equation 2)."""
+
+    def __init__(self, probabilities: Sequence[float], seeds: Sequence[int]):
+        for p in probabilities:
+            _check_probability(p)
+        self._probabilities = torch.tensor(tuple(probabilities), dtype=torch.float64)
+        self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    def draw(self) -> Tensor:
+        n = len(self._probabilities)
+        uniforms = torch.stack([torch.rand(n, generator=g, dtype=torch.float64) for g in self._generators])
+        return uniforms < self._probabilities
+
+    def inclusion(self) -> tuple[float, ...]:
+        return tuple(self._probabilities.tolist())
+
+
+class ExactlyK:
+    """Effective-path training: exactly ``k`` of ``n`` units, drawn uniformly (Veit, section 5: 23 of 54)."""
+
+    def __init__(self, n: int, k: int, seeds: Sequence[int]):
+        if not 0 <= k <= n:
+            raise ValueError(f"cannot use exactly {k} of {n} units")
+        self._n, self._k = n, k
+        self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    def draw(self) -> Tensor:
+        keep = torch.zeros(len(self._generators), self._n, dtype=torch.bool)
+        for row, generator in zip(keep, self._generators, strict=True):
+            row[torch.randperm(self._n, generator=generator)[: self._k]] = True
+        return keep
+
+    def inclusion(self) -> tuple[float, ...]:
+        return (self._k / self._n,) * self._n

@@ -1,0 +1,152 @@
+"""Checkpoints: safetensors with provenance, verified before use, never unpickled.
+
+A file holds one named network of a setting: the tensors of the member of half ``h`` under ``h/``, weights in
+half precision (a test error moves by less than one image), BN statistics in single.  ``index.json`` beside the files
+has their hashes.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import safetensors
+import safetensors.torch
+import torch
+
+from resbench.data.digits import Dataset
+from resbench.errors import NotMeasured, UserError
+from resbench.experiments.target import Member, Target
+from resbench.networks.residual import ResidualNetwork, build
+from resbench.records.environment import environment
+from resbench.records.places import write_atomically
+from resbench.training.loop import Curves, TrainedCopy, apply_test_scaling
+from resbench.training.recipes import Recipe
+
+__all__ = ["load", "read_index", "save", "write_index"]
+
+_FORMAT = "resbench-checkpoint-1"
+
+
+def save(path: Path, name: str, setting: str, recipe: Recipe, data: Dataset, members: Sequence[TrainedCopy]) -> None:
+    """Write one named network; ``members`` are its trained copies of one seed, one a half."""
+    tensors = {}
+    for member in members:
+        for key, value in member.state.items():
+            if key.endswith("num_batches_tracked"):
+                continue
+            statistics = key.endswith(("running_mean", "running_var"))
+            stored = value if statistics else value.to(torch.float16)
+            tensors[f"{member.copy.half}/{key}"] = stored.contiguous()
+    metadata = {
+        "format": _FORMAT,
+        "setting": setting,
+        "network": name,
+        "seed": str(members[0].copy.seed),
+        "recipe": recipe.fingerprint,
+        "recipe_json": msgspec.json.encode(recipe, order="deterministic").decode(),
+        "data": data.fingerprint,
+        "curves": json.dumps({str(m.copy.half): _rounded(asdict(m.curves)) for m in members}),
+        "seconds_per_step": f"{members[0].seconds_per_step:.6f}",
+        "copies_together": str(members[0].copies_together),
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "environment": json.dumps(environment(), sort_keys=True),
+    }
+    write_atomically(path, safetensors.torch.save(tensors, metadata))
+
+
+def load(path: Path, name: str, recipe: Recipe, data: Dataset, *, sha256: str | None = None) -> Target:
+    """Read and verify one named network, in eval mode and in the state that its recipe tests.
+
+    Raises:
+        UserError: the file is missing, truncated, has another hash, or is of another network, recipe or data set.
+    """
+    hint = f"train it again with `resbench train --network {name}`"
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"checkpoint {path}: {error.strerror}; {hint}") from error
+    if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
+        raise UserError(f"checkpoint {path}: its hash is not the one in index.json; restore the file, or {hint}")
+    metadata = _metadata(path, content, hint)
+    for field, wanted in (("network", name), ("recipe", recipe.fingerprint), ("data", data.fingerprint)):
+        if metadata.get(field) != wanted:
+            raise UserError(f"checkpoint {path}: {field} is {metadata.get(field)!r}, not {wanted!r}; {hint}")
+    tensors = safetensors.torch.load(content)
+    try:
+        curves = json.loads(metadata["curves"])
+        members = tuple(
+            _member(recipe, data, half, {k[2:]: v for k, v in tensors.items() if k.startswith(f"{half}/")}, curves)
+            for half in recipe.halves
+        )
+        return Target(name, recipe, int(metadata["seed"]), members)
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"checkpoint {path}: does not fit network {name} ({reason}); {hint}") from error
+
+
+def read_index(folder: Path) -> dict[str, dict[str, Any]]:
+    """``{network: {"file", "sha256", "bytes"}}`` of a checkpoint folder.
+
+    Raises:
+        NotMeasured: there is no index, so nothing is trained in this setting yet.
+        UserError: the index is not one.
+    """
+    path = folder / "index.json"
+    if not path.exists():
+        raise NotMeasured(f"no trained networks in {folder}")
+    try:
+        index = json.loads(path.read_text())
+        if index["schema"] != 1:
+            raise ValueError(f"schema {index['schema']} instead of 1")
+        return {str(name): dict(entry) for name, entry in index["files"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path}: not a checkpoint index ({error}); restore it from the repository") from error
+
+
+def write_index(folder: Path, names: Sequence[str]) -> None:
+    """Record the hashes of the named networks' files in ``folder``."""
+    files: dict[str, Mapping[str, Any]] = {}
+    for name in sorted(names):
+        content = (folder / f"{name}.safetensors").read_bytes()
+        digest = hashlib.sha256(content).hexdigest()
+        files[name] = {"file": f"{name}.safetensors", "sha256": digest, "bytes": len(content)}
+    write_atomically(folder / "index.json", (json.dumps({"schema": 1, "files": files}, indent=1) + "\n").encode())
+
+
+def _metadata(path: Path, content: bytes, hint: str) -> dict[str, str]:
+    try:
+        length = int.from_bytes(content[:8], "little")
+        safetensors.torch.load(content)
+        metadata: dict[str, str] = json.loads(content[8 : 8 + length])["__metadata__"]
+    except (safetensors.SafetensorError, ValueError, KeyError) as error:
+        raise UserError(f"checkpoint {path}: truncated or not safetensors; {hint}") from error
+    if metadata.get("format") != _FORMAT:
+        raise UserError(f"checkpoint {path}: not written by resbench (format {metadata.get('format')!r}); {hint}")
+    return metadata
+
+
+def _member(
+    recipe: Recipe, data: Dataset, half: int, state: dict[str, torch.Tensor], curves: Mapping[str, Any]
+) -> Member:
+    network = build(recipe.network)
+    expected = {key for key in network.state_dict() if not key.endswith("num_batches_tracked")}
+    if expected != set(state):
+        first = sorted(expected ^ set(state))[0]
+        raise ValueError(f"tensor {first} is {'missing' if first in expected else 'unknown'}")
+    network.load_state_dict({key: value.float() for key, value in state.items()}, strict=False)
+    if isinstance(network, ResidualNetwork):
+        apply_test_scaling(network, recipe)
+    network.eval().requires_grad_(False)
+    curve = {key: tuple(value) for key, value in curves[str(half)].items()}
+    return Member(network, half, data.train(half), data.test(half), Curves(**curve))
+
+
+def _rounded(curves: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
+    return {key: [float(f"{value:.6g}") for value in values] for key, values in curves.items()}

@@ -1,0 +1,224 @@
+"""The training loop: several copies of one network (seeds, halves of the data) trained as one.
+
+Each copy has its own initialisation, order of images, shifts and unit draws, from generators seeded by its own
+seed alone, and the loss is the sum over copies, so no copy influences another (momentum, weight decay and batch
+normalisation act element- or channel-wise).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from resbench.data.digits import Dataset
+from resbench.networks.copies import CopiesBatchNorm2d, copy_state, initialise
+from resbench.networks.residual import PlainNetwork, ResidualNetwork, build
+from resbench.networks.sampling import ExactlyK, Sampler, Survival, linear_decay, uniform
+from resbench.training.recipes import Recipe
+
+__all__ = ["Copy", "Curves", "TrainedCopy", "apply_test_scaling", "make_sampler", "prepare_for_test", "train"]
+
+Progress = Callable[[int, int], None]
+"""Called with (epochs done, epochs in all)."""
+
+
+@dataclass(frozen=True)
+class Copy:
+    """One network to train: its seed and the half of the data that it learns from."""
+
+    seed: int
+    half: int
+
+
+@dataclass(frozen=True)
+class Curves:
+    """What one copy's training showed, one value an epoch.
+
+    ``loss``: mean cross-entropy of the epoch's mini-batches (train mode, augmented), nats.
+    ``depth``: mean number of units that the passes used.
+    ``stem_gradient``: mean absolute gradient of the first convolution's weights (Huang 2016, figure 7).
+    """
+
+    loss: tuple[float, ...]
+    depth: tuple[float, ...]
+    stem_gradient: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class TrainedCopy:
+    copy: Copy
+    state: dict[str, Tensor]
+    curves: Curves
+    seconds_per_step: float
+    copies_together: int
+
+
+def make_sampler(recipe: Recipe, n_units: int, seeds: Sequence[int]) -> Sampler | None:
+    """The unit sampler that ``recipe`` names, seeded per copy; None where every pass uses all units."""
+    if recipe.sampling == "all":
+        return None
+    offset = [seed + 7_000_003 for seed in seeds]
+    if recipe.sampling == "exactly":
+        return ExactlyK(n_units, int(recipe.sampling_value), offset)
+    schedule = {"linear": linear_decay, "uniform": uniform}[recipe.sampling]
+    return Survival(schedule(n_units, recipe.sampling_value), offset)
+
+
+def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
+    """One cycle: linear from a tenth to the peak over the first 30 %, cosine to zero after; or He's two drops."""
+    done = step / steps
+    if recipe.schedule == "steps":
+        return recipe.lr * 0.1 ** sum(done >= drop for drop in (0.5, 0.75))
+    if done < 0.3:
+        return recipe.lr * (0.1 + 0.9 * done / 0.3)
+    return recipe.lr * 0.5 * (1.0 + math.cos(math.pi * (done - 0.3) / 0.7))
+
+
+def train(
+    recipe: Recipe, data: Dataset, copies: Sequence[Copy], *, progress: Progress | None = None
+) -> list[TrainedCopy]:
+    """Train ``copies`` of ``recipe``'s network; returns them in order, in the state that tests use.
+
+    The last, incomplete mini-batch of an epoch is left out.  A copy whose loss becomes NaN stays so, and says so
+    in its curve: divergence is a result.
+    """
+    seeds = [copy.seed * 2 + copy.half for copy in copies]
+    network = build(recipe.network, copies=len(copies))
+    initialise(network, seeds)
+    units = len(network.units) if isinstance(network, ResidualNetwork) else 0
+    if isinstance(network, ResidualNetwork):
+        network.sampler = make_sampler(recipe, units, seeds)
+    batches = _Batches(recipe, data, copies, seeds)
+    optimiser = torch.optim.SGD(
+        network.parameters(),
+        lr=recipe.lr,
+        momentum=recipe.momentum,
+        nesterov=recipe.nesterov,
+        weight_decay=recipe.weight_decay,
+        fused=True,
+    )
+    # A dropped unit has a zero gradient, not none: it keeps its momentum and weight decay, as in the authors' code.
+    for parameter in network.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    stem = next(m for m in network.modules() if isinstance(m, nn.Conv2d)).weight
+    steps = recipe.epochs * batches.per_epoch
+    rows: list[list[Tensor]] = []
+    step, spent = 0, 0.0
+    for epoch in range(recipe.epochs):
+        network.train()
+        losses, depths, gradients = [], [], []
+        for images, labels in batches.epoch():
+            started = time.perf_counter()
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate(recipe, step, steps)
+            optimiser.zero_grad(set_to_none=False)
+            logits = network(images)
+            loss = copy_losses(logits, labels)
+            loss.sum().backward()
+            optimiser.step()
+            spent += time.perf_counter() - started
+            step += 1
+            losses.append(loss.detach())
+            assert stem.grad is not None
+            gradients.append(stem.grad.unflatten(0, (len(copies), -1)).abs().mean((1, 2, 3, 4)))
+            drawn = network.last_draw if isinstance(network, ResidualNetwork) else None
+            depths.append(torch.full((len(copies),), float(units)) if drawn is None else drawn.sum(1).float())
+        rows.append([torch.stack(series).mean(0) for series in (losses, depths, gradients)])
+        if progress is not None:
+            progress(epoch + 1, recipe.epochs)
+    prepare_for_test(network, recipe, batches.all_images())
+    return _split(network, copies, rows, spent / max(1, step))
+
+
+def copy_losses(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy per copy: logits ``(N, K)`` or ``(N, copies, K)``, labels ``(N, copies)``, result ``(copies,)``."""
+    if logits.dim() == 2:
+        logits = logits.unsqueeze(1)
+    losses = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
+    return losses.view(labels.shape).mean(0)
+
+
+def prepare_for_test(network: ResidualNetwork | PlainNetwork, recipe: Recipe, images: Tensor) -> None:
+    """Put ``network`` in the state that ``recipe`` tests: branch scaling, then BN statistics of that very network."""
+    if isinstance(network, ResidualNetwork):
+        apply_test_scaling(network, recipe)
+    network.eval()
+    if recipe.reestimate:
+        reestimate_statistics(network, images)
+
+
+def apply_test_scaling(network: ResidualNetwork, recipe: Recipe) -> None:
+    """Give each unit the branch scale of the tested network: its probability, where the recipe says so, else 1."""
+    sampler = make_sampler(recipe, len(network.units), [0]) if recipe.test_scaling else None
+    scales = sampler.inclusion() if sampler is not None else (1.0,) * len(network.units)
+    for unit, scale in zip(network.residual_units(), scales, strict=True):
+        unit.test_scale = scale
+
+
+@torch.no_grad()
+def reestimate_statistics(network: nn.Module, images: Tensor, batch: int = 256) -> None:
+    """BN statistics of the network as it is in eval mode (all units, test scaling), averaged over ``images``."""
+    norms = [m for m in network.modules() if isinstance(m, CopiesBatchNorm2d)]
+    kept = [norm.momentum for norm in norms]
+    chunks = [chunk for chunk in images.split(batch) if len(chunk) == batch or len(images) < batch]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.train()
+    for index, chunk in enumerate(chunks):
+        for norm in norms:
+            norm.momentum = 1.0 / (index + 1)
+        network(chunk)
+    for norm, momentum in zip(norms, kept, strict=True):
+        norm.momentum = momentum
+        norm.eval()
+
+
+class _Batches:
+    """Shuffled, shifted mini-batches ``(N, copies * C, H, W)`` with labels ``(N, copies)``."""
+
+    def __init__(self, recipe: Recipe, data: Dataset, copies: Sequence[Copy], seeds: Sequence[int]):
+        sets = [data.train(copy.half) for copy in copies]
+        size = min(len(labels) for _, labels in sets)
+        images = torch.stack([images[:size] for images, _ in sets])
+        self.labels = torch.stack([labels[:size] for _, labels in sets])
+        self.batch, self.shift, self.size = recipe.batch, recipe.shift, size
+        self.per_epoch = size // recipe.batch
+        self.images = images
+        side = images.shape[-1]
+        padded = F.pad(images, (self.shift,) * 4, value=float(images.min()))
+        # Every shifted view of every image, without copying: (copies, n, C, shifts, shifts, H, W).
+        self.windows = padded.unfold(3, side, 1).unfold(4, side, 1)
+        self.generators = [torch.Generator().manual_seed(seed + 1_000_003) for seed in seeds]
+
+    def epoch(self) -> list[tuple[Tensor, Tensor]]:
+        count = self.per_epoch * self.batch
+        images, labels = [], []
+        for copy, generator in enumerate(self.generators):
+            order = torch.randperm(self.size, generator=generator)[:count]
+            dy, dx = torch.randint(0, 2 * self.shift + 1, (2, count), generator=generator)
+            images.append(self.windows[copy, order, :, dy, dx])
+            labels.append(self.labels[copy, order])
+        together = torch.stack(images, 1).flatten(1, 2)
+        return list(zip(together.split(self.batch), torch.stack(labels, 1).split(self.batch), strict=True))
+
+    def all_images(self) -> Tensor:
+        return self.images.transpose(0, 1).flatten(1, 2)
+
+
+def _split(
+    network: ResidualNetwork | PlainNetwork, copies: Sequence[Copy], rows: list[list[Tensor]], seconds: float
+) -> list[TrainedCopy]:
+    state = network.state_dict()
+    result = []
+    for index, copy in enumerate(copies):
+        loss, depth, gradient = (tuple(float(row[kind][index]) for row in rows) for kind in range(3))
+        result.append(
+            TrainedCopy(copy, copy_state(state, index, len(copies)), Curves(loss, depth, gradient), seconds, len(copies))
+        )
+    return result
