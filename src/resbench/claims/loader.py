@@ -16,7 +16,7 @@ from fnmatch import fnmatchcase
 from importlib.resources import files as resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import msgspec
 
@@ -76,10 +76,10 @@ def _read(file: Traversable | Path) -> Iterator[Claim]:
     head = _convert(raw | {"claim": []} if listed else raw, Paper, file.name)
     for number, entry in enumerate(entries if isinstance(entries, list) else [], start=1):
         name = entry.get("id") if isinstance(entry, dict) else None
-        where = f"{file.name}: claim {name if name and isinstance(name, str) else f'number {number}'}"
+        where = f"{file.name}: claim {_line(name) if name and isinstance(name, str) else f'number {number}'}"
         claim = _convert(entry, Claim, where)
         for field, problem in problems(claim):
-            raise UserError(f"{where}: {field}: {problem}")
+            raise UserError(_line(f"{where}: {field}: {problem}"))
         yield msgspec.structs.replace(claim, paper=claim.paper or head.paper, source=claim.source or head.source)
 
 
@@ -88,7 +88,11 @@ def _convert(raw: object, kind: type[T], where: str) -> T:
         return msgspec.convert(raw, kind)
     except msgspec.ValidationError as error:
         field, problem = _explain(str(error), raw, kind)
-        raise UserError(f"{where}: {field}: {problem}" if field else f"{where}: {problem}") from None
+        raise UserError(_line(f"{where}: {field}: {problem}" if field else f"{where}: {problem}")) from None
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _explain(message: str, raw: object, kind: type[Any]) -> tuple[str, str]:
@@ -124,9 +128,7 @@ def _struct_at(kind: type[Any], raw: Any, steps: list[str]) -> type[Any]:
 
 def _choices(kind: type[Any], raw: Any, steps: list[str]) -> list[str]:
     """The words that the field at ``steps`` may hold."""
-    import typing
-
-    hint = typing.get_type_hints(_struct_at(kind, raw, steps[:-1]))[steps[-1]]
+    hint = get_type_hints(_struct_at(kind, raw, steps[:-1]))[steps[-1]]
     return [str(choice) for choice in get_args(hint)]
 
 

@@ -1,1 +1,25 @@
-"""Data sets: the embedded digits."""
+"""Data sets of the settings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from resbench.errors import UserError
+
+if TYPE_CHECKING:
+    from resbench.data.digits import Dataset
+
+__all__ = ["load_dataset"]
+
+
+def load_dataset(setting: str) -> Dataset:
+    """The data of ``setting``.
+
+    Raises:
+        UserError: the setting has no data here.
+    """
+    if setting == "digits":
+        from resbench.data.digits import digits
+
+        return digits()
+    raise UserError(f"setting {setting!r} has no data here; settings with data: digits")

@@ -8,12 +8,12 @@ Errors and improvements are in percent (or percentage points) throughout.
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Sequence
 from fractions import Fraction
-from functools import lru_cache
-from importlib.resources import files
+from functools import cache
 from typing import Any, Literal
+
+from resbench.experiments.published import load_published
 
 __all__ = [
     "baseline_crossing",
@@ -43,10 +43,19 @@ __all__ = [
 Rule = Literal["linear", "uniform"]
 
 
-@lru_cache(maxsize=1)
+@cache
 def _data() -> dict[str, Any]:
-    text = files("resbench").joinpath("claims/published/huang2016.toml").read_text(encoding="utf-8")
-    return tomllib.loads(text, parse_float=Fraction)
+    exact: dict[str, Any] = _exact(load_published("huang2016"))
+    return exact
+
+
+def _exact(value: Any) -> Any:
+    """``value`` with every float as the fraction that its decimal form denotes."""
+    if isinstance(value, dict):
+        return {key: _exact(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_exact(entry) for entry in value]
+    return Fraction(str(value)) if isinstance(value, float) else value
 
 
 def _error(name: str, version: str = "v3") -> Fraction:

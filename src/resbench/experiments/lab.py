@@ -1,0 +1,204 @@
+"""The lab runs experiments, each once, and evaluates quantities from their results."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from resbench.claims.loader import resolve_quantity
+from resbench.claims.model import Expectation
+from resbench.errors import NotMeasured, UserError
+from resbench.experiments.reading import Request, Result, requests_of
+from resbench.records.measurement import Measurement
+from resbench.records.partial import PartialResults
+
+__all__ = ["COSTS", "Lab", "Listener"]
+
+COSTS: Mapping[str, float] = {
+    "multiple_deletion": 20.0,
+    "reordering": 15.0,
+    "single_deletion": 6.0,
+    "duplication": 4.0,
+    "path_gradients": 5.0,
+    "step_times": 6.0,
+    "evaluation": 0.5,
+    "training_curves": 0.1,
+}
+"""Expected seconds on one core, for the progress bar and to start the longest first."""
+
+ALONE = frozenset({"step_times"})
+"""Experiments that measure time: nothing else may run beside them."""
+
+
+class Listener(Protocol):
+    """Told about the run's course (a progress bar); the default in :class:`Lab` says nothing."""
+
+    def started(self, requests: list[Request]) -> None: ...
+
+    def finished(self, request: Request) -> None: ...
+
+
+class Lab:
+    """Experiments on the trained networks of one setting, from the checkpoints in ``folder``.
+
+    ``partial``: where finished results wait should the run be interrupted; None keeps them in memory only.
+    A request whose experiment raised is remembered with its exception, and raised again for every claim that reads it.
+    """
+
+    def __init__(
+        self, setting: str, folder: Path, *, partial: PartialResults | None = None, listener: Listener | None = None
+    ):
+        self.setting, self.folder, self.partial, self.listener = setting, folder, partial, listener
+        self._results: dict[Request, Result | Exception] = {}
+        self._targets: dict[str, Any] = {}
+        self._index: dict[str, dict[str, Any]] | None = None
+
+    def measure_all(self, requests: Iterable[Request]) -> None:
+        """Run every experiment that ``requests`` name and that has not run, several at a time, the longest first."""
+        waiting = sorted(set(requests) - set(self._results), key=lambda r: (-COSTS.get(r.experiment, 1.0), r.network))
+        if not waiting:
+            return
+        if self.listener is not None:
+            self.listener.started(waiting)
+        for request in waiting:
+            self._attempt(request, lambda r: self._target(r.network))
+        together = [r for r in waiting if r not in self._results and r.experiment not in ALONE]
+        with _single_threaded_operators(), ThreadPoolExecutor(_workers()) as pool:
+            futures: dict[Future[Result], Request] = {pool.submit(self._run, r): r for r in together}
+            try:
+                for future in as_completed(futures):
+                    self._attempt(futures[future], lambda r, future=future: self._store(r, future.result()))
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+        with _single_threaded_operators():
+            for request in waiting:
+                if request not in self._results:
+                    self._attempt(request, lambda r: self._store(r, self._run(r)))
+
+    def result(self, request: Request) -> Result:
+        """The result of one experiment.
+
+        Raises:
+            NotMeasured: its network is not trained in this setting.
+            Exception: whatever the experiment raised.
+        """
+        self.measure_all([request])
+        found = self._results[request]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def evaluate(self, expectation: Expectation) -> Measurement:
+        """Measure what ``expectation`` speaks of."""
+        function = resolve_quantity(expectation.quantity)
+        arguments: list[Any] = []
+        for request in requests_of(function, expectation.params):
+            if isinstance(request, list):
+                arguments.append([self.result(each) for each in request])
+            else:
+                arguments.append(self.result(request))
+        value = function(*arguments, **expectation.params)
+        return value if isinstance(value, Measurement) else Measurement(value)
+
+    def _attempt(self, request: Request, action: Callable[[Request], Any]) -> None:
+        """Do ``action``; remember an exception as the request's result.  A user's error ends the run."""
+        try:
+            action(request)
+        except UserError:
+            raise
+        except Exception as error:
+            self._results[request] = error
+            if self.listener is not None:
+                self.listener.finished(request)
+
+    def _store(self, request: Request, result: Result) -> None:
+        self._results[request] = result
+        if self.listener is not None:
+            self.listener.finished(request)
+
+    def _run(self, request: Request) -> Result:
+        target = self._targets[request.network]
+        if self.partial is None or request.experiment in ALONE:
+            return _measure(request, target)
+        with self.partial.lock(request):
+            kept = self.partial.get(request)
+            if kept is not None:
+                return kept
+            result = _measure(request, target)
+            self.partial.put(request, [dict(member) for member in result])
+            return result
+
+    def _target(self, name: str) -> Any:
+        """The trained network ``name``, read and verified once."""
+        if name in self._targets:
+            return self._targets[name]
+        if self._index is None:
+            from resbench.training.checkpoints import read_index
+
+            if not self.folder.is_dir():
+                raise NotMeasured(f"no trained networks for setting {self.setting}")
+            self._index = read_index(self.folder)
+        if name not in self._index:
+            raise NotMeasured(f"network {name} is not trained in setting {self.setting}")
+        from resbench.data import load_dataset
+        from resbench.training.checkpoints import load
+        from resbench.training.recipes import load_recipes
+
+        recipes = load_recipes(self.setting)
+        if name not in recipes:
+            raise NotMeasured(f"network {name} has no recipe in setting {self.setting}")
+        entry = self._index[name]
+        target = load(
+            self.folder / str(entry["file"]),
+            name,
+            recipes[name],
+            load_dataset(self.setting),
+            sha256=str(entry["sha256"]),
+        )
+        self._targets[name] = target
+        return target
+
+
+def _measure(request: Request, target: Any) -> Result:
+    return tuple(_experiment(request.experiment)(member) for member in target.members)
+
+
+def _experiment(name: str) -> Callable[[Any], dict[str, Any]]:
+    from resbench.experiments import evaluation, lesion, speed
+
+    table: dict[str, Callable[[Any], dict[str, Any]]] = {
+        "single_deletion": lesion.single_deletion,
+        "multiple_deletion": lesion.multiple_deletion,
+        "reordering": lesion.reordering,
+        "duplication": lesion.duplication,
+        "evaluation": evaluation.evaluation,
+        "training_curves": evaluation.training_curves,
+        "path_gradients": evaluation.path_gradients,
+        "step_times": speed.step_times,
+    }
+    return table[name]
+
+
+def _workers() -> int:
+    try:
+        return max(1, len(os.sched_getaffinity(0)))
+    except AttributeError:  # not on Linux
+        return os.cpu_count() or 1
+
+
+@contextmanager
+def _single_threaded_operators() -> Iterator[None]:
+    """Thin networks gain nothing from threads inside operators; experiments run beside each other instead."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

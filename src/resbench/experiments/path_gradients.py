@@ -1,0 +1,217 @@
+"""The gradient that travels along single paths of a residual network (Veit 2016, section 5).
+
+A forward pass through the *whole* network fixes every unit's activations.  Backwards, a path passes a unit either
+through its residual branch or through its shortcut, each linearised at those activations, so the path's gradient is a
+product of vector-Jacobian products, and the sum over all ``2^n`` paths is the ordinary gradient.  Only this linearised
+sum is additive; forwards the terms are nested.
+
+Many paths go through one unit at a time, stacked along a new first dimension and differentiated in one batched call:
+a path costs what its cotangents cost, never a backward pass of its own.  Because the stack is beside the image batch and
+not inside it, batch statistics (networks in training mode) are differentiated as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+__all__ = ["Unrollable", "draw_paths", "gradient_by_length_exact", "path_gradients", "sample_path_gradients"]
+
+Point = Literal["first unit", "images"]
+"""Where the gradient is read: at the input of the first unit, or at the network's input."""
+
+
+class Unit(Protocol):
+    """``y = after(shortcut(x) + branch(x))``."""
+
+    def shortcut(self, x: Tensor) -> Tensor: ...
+
+    def branch(self, x: Tensor) -> Tensor: ...
+
+    def after(self, x: Tensor) -> Tensor: ...
+
+
+class Unrollable(Protocol):
+    """A residual network as its path gradients see it: ``head(unit_n(... unit_1(stem(x))))``."""
+
+    @property
+    def stem(self) -> torch.nn.Module: ...
+
+    def residual_units(self) -> Sequence[Unit]: ...
+
+    def head(self, x: Tensor) -> Tensor: ...
+
+    def modules(self) -> Iterator[torch.nn.Module]: ...
+
+
+@dataclass(frozen=True)
+class _Map:
+    """One differentiable map at one input: the graph from the leaf ``source`` to ``target``."""
+
+    source: Tensor
+    target: Tensor
+
+    def vjp(self, cotangents: Tensor) -> Tensor:
+        """Cotangents ``(rows, *target.shape)`` to ``(rows, *source.shape)``, all rows in one batched call."""
+        if self.target is self.source or len(cotangents) == 0:
+            return cotangents.new_zeros(0, *self.source.shape) if len(cotangents) == 0 else cotangents
+        if not self.target.requires_grad:  # the absent shortcut of a plain network is a constant
+            return cotangents.new_zeros(len(cotangents), *self.source.shape)
+        (gradient,) = torch.autograd.grad(
+            self.target, self.source, cotangents, is_grads_batched=True, retain_graph=True
+        )
+        return gradient
+
+
+@dataclass(frozen=True)
+class _LinearUnit:
+    """A unit's three maps at the activations of the full forward pass."""
+
+    shortcut: _Map
+    branch: _Map
+    after: _Map
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """One full forward pass; ``gradient`` is that of the mean cross-entropy at the last unit's output."""
+
+    stem: _Map
+    units: tuple[_LinearUnit, ...]
+    gradient: Tensor
+
+
+@contextmanager
+def _buffers_kept(network: Unrollable) -> Iterator[None]:
+    """Let a pass in training mode write its running statistics into copies, which its graph then owns."""
+    owners = [module._buffers for module in network.modules()]
+    kept = [dict(buffers) for buffers in owners]
+    for buffers in owners:
+        buffers.update({name: value.clone() for name, value in buffers.items() if value is not None})
+    try:
+        yield
+    finally:
+        for buffers, originals in zip(owners, kept, strict=True):
+            buffers.update(originals)
+
+
+def _leaf(value: Tensor) -> Tensor:
+    return value.detach().requires_grad_()
+
+
+def _run(network: Unrollable, images: Tensor, labels: Tensor) -> _Pass:
+    """The full forward pass in the network's present mode, cut into maps that can be differentiated one by one."""
+    with _buffers_kept(network), torch.enable_grad():
+        source = _leaf(images)
+        stem = _Map(source, network.stem(source))
+        units = []
+        x = stem.target
+        for unit in network.residual_units():
+            x = _leaf(x)
+            shortcut, branch = _Map(x, unit.shortcut(x)), _Map(x, unit.branch(x))
+            total = _leaf(shortcut.target + branch.target)
+            after = _Map(total, unit.after(total))
+            units.append(_LinearUnit(shortcut, branch, after))
+            x = after.target
+        x = _leaf(x)
+        logits = network.head(x)
+        if logits.dim() != 2:
+            raise ValueError("path gradients need a network of one copy: logits (N, classes)")
+        (gradient,) = torch.autograd.grad(F.cross_entropy(logits, labels), x)
+    return _Pass(stem, tuple(units), gradient)
+
+
+def path_gradients(
+    network: Unrollable, images: Tensor, labels: Tensor, paths: Tensor, *, at: Point = "first unit"
+) -> Tensor:
+    """The gradient of the mean cross-entropy along each of ``paths``.
+
+    ``images`` ``(N, C, H, W)``, ``labels`` ``(N,)``; ``paths`` booleans ``(P, units)``, True where the path goes through
+    the residual branch.  Returns ``(P, *shape)``, ``shape`` that of the first unit's input, or of the images.
+    The network's mode and running statistics stay as they are.
+    """
+    gradients, log_scale = _backward(_run(network, images, labels), paths, at)
+    return gradients * log_scale.exp().to(gradients.dtype).view(-1, *(1,) * images.dim())
+
+
+def draw_paths(n: int, lengths: Sequence[int], paths_per_length: int, generator: torch.Generator) -> Tensor:
+    """Random paths, booleans ``(lengths, paths_per_length, n)``: exactly ``k`` of ``n`` units, uniformly, each by itself."""
+    if any(not 0 <= k <= n for k in lengths):
+        raise ValueError(f"a path through {n} units has 0 to {n} of them, not {list(lengths)}")
+    order = torch.rand(len(lengths), paths_per_length, n, generator=generator).argsort(-1).argsort(-1)
+    return order < torch.tensor(list(lengths)).view(-1, 1, 1)
+
+
+def sample_path_gradients(
+    network: Unrollable,
+    images: Tensor,
+    labels: Tensor,
+    lengths: Sequence[int],
+    paths_per_length: int,
+    generator: torch.Generator,
+    *,
+    at: Point = "first unit",
+    chunk: int = 256,
+) -> Tensor:
+    """Norms of the gradients of random paths, float64 ``(lengths, paths_per_length)`` (Veit 2016, figure 6b).
+
+    The norm is that of the whole batch's gradient of the mean cross-entropy.  ``lengths``: in units; the ``k`` units of a
+    path are drawn uniformly.  ``chunk``: paths held at once; memory is ``chunk`` activations of the largest unit.
+    Norms far below float32's range (a long path's 1e-60) are still resolved.
+    """
+    full = _run(network, images, labels)
+    paths = draw_paths(len(full.units), lengths, paths_per_length, generator).flatten(0, 1)
+    norms = []
+    for rows in paths.split(chunk):
+        gradients, log_scale = _backward(full, rows, at)
+        norms.append(gradients.flatten(1).norm(dim=1).double() * log_scale.exp())
+    return torch.cat(norms).view(len(lengths), paths_per_length)
+
+
+def _backward(full: _Pass, paths: Tensor, at: Point) -> tuple[Tensor, Tensor]:
+    """Gradients ``(P, *shape)`` up to a factor, and the logarithm of that factor, float64 ``(P,)``.
+
+    Rows are kept at norm one on their way, since float32 would lose a long path to underflow.
+    """
+    if paths.dim() != 2 or paths.shape[1] != len(full.units):
+        raise ValueError(f"paths must be (paths, {len(full.units)}), not {tuple(paths.shape)}")
+    device = full.gradient.device
+    rows = full.gradient.expand(len(paths), *full.gradient.shape)
+    log_scale = torch.zeros(len(paths), dtype=torch.float64, device=device)
+    for unit, through in zip(reversed(full.units), paths.to(device).flip(1).unbind(1), strict=True):
+        arrived = unit.after.vjp(rows)
+        branch, skip = through.nonzero().flatten(), (~through).nonzero().flatten()
+        rows = arrived.new_empty(len(paths), *unit.shortcut.source.shape)
+        rows.index_copy_(0, branch, unit.branch.vjp(arrived[branch]))
+        rows.index_copy_(0, skip, unit.shortcut.vjp(arrived[skip]))
+        size = rows.flatten(1).norm(dim=1)
+        size = torch.where(size > 0, size, torch.ones_like(size))
+        rows /= size.view(-1, *(1,) * (rows.dim() - 1))
+        log_scale += size.double().log()
+    return (full.stem.vjp(rows) if at == "images" else rows), log_scale
+
+
+def gradient_by_length_exact(
+    network: Unrollable, images: Tensor, labels: Tensor, *, at: Point = "first unit"
+) -> Tensor:
+    """The gradient carried by *all* paths of each length together, ``(units + 1, *shape)``; no sampling.
+
+    Row ``k`` is the coefficient of ``z^k`` in the product of the units' ``shortcut + z * branch`` (transposed Jacobians),
+    multiplied out unit by unit; the rows sum to the ordinary gradient.  A row's norm is that of the *sum* of
+    ``C(n, k)`` path gradients, which may cancel: it is not ``C(n, k)`` times the norm of one.
+    """
+    full = _run(network, images, labels)
+    rows = full.gradient.unsqueeze(0)
+    for unit in reversed(full.units):
+        arrived = unit.after.vjp(rows)
+        grown = arrived.new_zeros(len(arrived) + 1, *unit.shortcut.source.shape)
+        grown[:-1] += unit.shortcut.vjp(arrived)
+        grown[1:] += unit.branch.vjp(arrived)
+        rows = grown
+    return full.stem.vjp(rows) if at == "images" else rows

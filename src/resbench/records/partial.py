@@ -1,0 +1,89 @@
+"""Finished measurements of a run that has not finished: kept on disk until it has, reused when it is started again.
+
+Only an *unfinished* run leaves anything behind (``clear`` is called at a run's end), so a complete run always measures
+afresh.  Keys hold a fingerprint of source, checkpoints and data: nothing measured by other code is ever reused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+import zipfile
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from resbench.errors import UserError
+from resbench.experiments.reading import Request, Result
+from resbench.records.places import write_atomically
+
+__all__ = ["PartialResults", "source_fingerprint"]
+
+
+@lru_cache(maxsize=1)
+def source_fingerprint() -> str:
+    """A hash of every Python and TOML file of this package."""
+    root = Path(__file__).resolve().parents[1]
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*")):
+        if path.suffix in (".py", ".toml") and "_baselines" not in path.parts:
+            digest.update(path.relative_to(root).as_posix().encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+class PartialResults:
+    """A folder of experiment results, shared by the processes of one run (one lock a result)."""
+
+    def __init__(self, root: Path, fingerprint: str):
+        self._folder = root / "partial" / fingerprint
+        self.reused: list[Request] = []
+
+    def lock(self, request: Request) -> FileLock:
+        """Held while ``request`` is measured, so that two processes never measure it both.
+
+        Raises:
+            UserError: the folder cannot be written.
+        """
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            return FileLock(self._path(request).with_suffix(".lock"))
+        except OSError as error:
+            reason = error.strerror or error
+            raise UserError(f"cannot write {self._folder}: {reason}; set RESBENCH_CACHE to another folder") from error
+
+    def get(self, request: Request) -> Result | None:
+        """The stored result, or None; a damaged file counts as none and is measured again."""
+        import numpy as np
+
+        path = self._path(request)
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                members: dict[int, dict[str, Any]] = {}
+                for key in arrays.files:
+                    member, name = key.split("/", 1)
+                    members.setdefault(int(member), {})[name] = arrays[key]
+        except (OSError, ValueError, zipfile.BadZipFile, EOFError):
+            path.unlink(missing_ok=True)
+            return None
+        self.reused.append(request)
+        return tuple(members[index] for index in sorted(members))
+
+    def put(self, request: Request, result: Sequence[dict[str, Any]]) -> None:
+        import numpy as np
+
+        arrays = {f"{index}/{name}": array for index, member in enumerate(result) for name, array in member.items()}
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)
+        write_atomically(self._path(request), buffer.getvalue())
+
+    def clear(self) -> None:
+        """Forget everything: the run is complete."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _path(self, request: Request) -> Path:
+        return self._folder / f"{request.experiment}--{request.network}.npz"
