@@ -65,7 +65,7 @@ def resampled_errors(wrong: ArrayLike, replicates: int, seed: int) -> FloatArray
 
     ``wrong`` is ``[lesions, images]``, true where that lesioned network misclassifies that image.  All lesions of a
     replicate see the same images, so the difference of two columns is the replicate of a paired difference.
-    The weights are those of :func:`bootstrap_weights` for the same seed where they fit into one batch.
+    The weights are ``bootstrap_weights(images, replicates, seed)``, drawn in batches to bound the memory.
     """
     table = np.asarray(wrong)
     if table.ndim != 2 or table.dtype != np.bool_:
@@ -77,7 +77,8 @@ def resampled_errors(wrong: ArrayLike, replicates: int, seed: int) -> FloatArray
     for start in range(0, replicates, _BATCH):
         size = min(_BATCH, replicates - start)
         errors[start : start + size] = _draw(images, size, generator).astype(np.float32) @ columns
-    return 100.0 * errors / images
+    errors *= 100.0 / images
+    return errors
 
 
 def percentile_interval(replicates: ArrayLike, confidence: float = CONFIDENCE) -> tuple[FloatArray, FloatArray]:
@@ -113,7 +114,8 @@ def _spearman(x: FloatArray, y: FloatArray) -> FloatArray:
 
 
 def _centred(ranks: FloatArray) -> FloatArray:
-    return ranks - ranks.mean(axis=1, keepdims=True)
+    centred: FloatArray = ranks - ranks.mean(axis=1, keepdims=True)
+    return centred
 
 
 def _kendall(x: FloatArray, y: FloatArray) -> FloatArray:

@@ -36,7 +36,7 @@ __all__ = [
 
 T = TypeVar("T", Claim, Paper)
 
-_COMPARATORS = {str(kind.__struct_config__.tag): kind for kind in get_args(Comparator)}
+_COMPARATORS: dict[str, type[Any]] = {str(kind.__struct_config__.tag): kind for kind in get_args(Comparator)}
 _EXPERIMENTS = "resbench.experiments"
 
 

@@ -11,10 +11,8 @@ source's title.  A field that has its default is left out of the hash: a new opt
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from importlib.resources import files as resources
 from pathlib import Path
@@ -25,6 +23,7 @@ from msgspec import Meta
 
 from resbench.claims.model import Claim
 from resbench.errors import UserError
+from resbench.records.places import write_atomically
 
 __all__ = ["Lock", "fingerprint", "lock_path", "read_lock", "verify", "write_lock"]
 
@@ -141,19 +140,4 @@ def write_lock(claims: Sequence[Claim], path: Path) -> None:
         claim.id: dict(sorted({**lock.get(claim.id, {}), claim.version: fingerprint(claim)}.items()))
         for claim in sorted(claims, key=lambda claim: claim.id)
     }
-    _write(path, json.dumps({"schema": 1, "claims": merged}, indent=1) + "\n")
-
-
-def _write(path: Path, text: str) -> None:
-    """Replace the file as a whole or not at all."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(unfinished, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(unfinished, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            unfinished.unlink()
-        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from None
+    write_atomically(path, (json.dumps({"schema": 1, "claims": merged}, indent=1) + "\n").encode())

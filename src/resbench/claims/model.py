@@ -38,13 +38,13 @@ class _Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     pass
 
 
-class Equals(_Struct, tag="equals", tag_field="op"):
+class Equals(_Struct, frozen=True, kw_only=True, tag="equals", tag_field="op"):
     """The measured value is exactly ``value``: a number, a fraction as text (``"161/4"``), or a list of them."""
 
     value: int | float | str | bool | list[int | float | str]
 
 
-class Within(_Struct, tag="within", tag_field="op"):
+class Within(_Struct, frozen=True, kw_only=True, tag="within", tag_field="op"):
     """``|measured - value| <= abs + rel * |value|``, element by element where ``value`` is a list."""
 
     value: float | list[float]
@@ -52,26 +52,26 @@ class Within(_Struct, tag="within", tag_field="op"):
     rel: float = 0.0
 
 
-class AtLeast(_Struct, tag="at_least", tag_field="op"):
+class AtLeast(_Struct, frozen=True, kw_only=True, tag="at_least", tag_field="op"):
     """``measured >= bound`` (every element of a list)."""
 
     bound: float
 
 
-class AtMost(_Struct, tag="at_most", tag_field="op"):
+class AtMost(_Struct, frozen=True, kw_only=True, tag="at_most", tag_field="op"):
     """``measured <= bound`` (every element of a list)."""
 
     bound: float
 
 
-class Between(_Struct, tag="between", tag_field="op"):
+class Between(_Struct, frozen=True, kw_only=True, tag="between", tag_field="op"):
     """``low <= measured <= high`` (every element of a list)."""
 
     low: float
     high: float
 
 
-class Monotone(_Struct, tag="monotone", tag_field="op"):
+class Monotone(_Struct, frozen=True, kw_only=True, tag="monotone", tag_field="op"):
     """The measured list goes one way; ``slack`` is how far a step may go the other way."""
 
     direction: Literal["increasing", "decreasing"]
@@ -79,7 +79,7 @@ class Monotone(_Struct, tag="monotone", tag_field="op"):
     slack: float = 0.0
 
 
-class Rank(_Struct, tag="rank", tag_field="op"):
+class Rank(_Struct, frozen=True, kw_only=True, tag="rank", tag_field="op"):
     """Rank correlation of the measured pairs ``[x, y]``, bounded on one side or both."""
 
     statistic: Literal["spearman", "kendall"]
@@ -87,7 +87,7 @@ class Rank(_Struct, tag="rank", tag_field="op"):
     at_most: float | None = None
 
 
-class Ratio(_Struct, tag="ratio", tag_field="op"):
+class Ratio(_Struct, frozen=True, kw_only=True, tag="ratio", tag_field="op"):
     """``measured[over] / measured[under]`` of a measured table, bounded on one side or both."""
 
     over: str
@@ -96,7 +96,7 @@ class Ratio(_Struct, tag="ratio", tag_field="op"):
     at_most: float | None = None
 
 
-class Order(_Struct, tag="order", tag_field="op"):
+class Order(_Struct, frozen=True, kw_only=True, tag="order", tag_field="op"):
     """The measured table's entries ascend in the order of ``names``, each by at least ``margin``."""
 
     names: Annotated[list[str], Meta(min_length=2)]
@@ -106,7 +106,7 @@ class Order(_Struct, tag="order", tag_field="op"):
 Comparator = Equals | Within | AtLeast | AtMost | Between | Monotone | Rank | Ratio | Order
 
 
-class Source(_Struct):
+class Source(_Struct, frozen=True, kw_only=True):
     """Where a statement stands; ``version`` pins the arXiv version whose numbers are meant."""
 
     arxiv: Text
@@ -114,7 +114,7 @@ class Source(_Struct):
     title: Text
 
 
-class Expectation(_Struct):
+class Expectation(_Struct, frozen=True, kw_only=True):
     """What one setting must show.
 
     ``quantity`` names a function ``module.function`` of :mod:`resbench.experiments`, called with ``params``.
@@ -133,7 +133,7 @@ class Expectation(_Struct):
     paper_value: str = ""
 
 
-class Claim(_Struct):
+class Claim(_Struct, frozen=True, kw_only=True):
     """One statement of a paper.
 
     ``provenance``: how we know that the paper says so; ``memory`` is unverified and never fails a run.
@@ -167,7 +167,7 @@ class Claim(_Struct):
         return list(dict.fromkeys(expectation.setting for expectation in self.expect))
 
 
-class Paper(_Struct):
+class Paper(_Struct, frozen=True, kw_only=True):
     """One claim file."""
 
     schema: Literal[1]

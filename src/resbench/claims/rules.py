@@ -47,7 +47,10 @@ def _expectation(expectation: Expectation) -> Iterator[tuple[str, str]]:
     allowed = SETTINGS[expectation.kind]
     if expectation.setting not in allowed:
         hint = nearest(expectation.setting, allowed)
-        yield "setting", f"'{expectation.setting}' is no setting of kind '{expectation.kind}' ({', '.join(allowed)}){hint}"
+        yield (
+            "setting",
+            f"'{expectation.setting}' is no setting of kind '{expectation.kind}' ({', '.join(allowed)}){hint}",
+        )
     for name, value in expectation.params.items():
         problem = _not_json(value)
         if problem:
@@ -101,7 +104,9 @@ def _comparator(compare: Comparator) -> Iterator[tuple[str, str]]:
             yield "", "needs at_least or at_most"
         elif low is not None and high is not None and low > high:
             yield "", f"at_least {low} is above at_most {high}"
-    if isinstance(compare, Rank) and any(bound is not None and abs(bound) > 1 for bound in (compare.at_least, compare.at_most)):
+    if isinstance(compare, Rank) and any(
+        bound is not None and abs(bound) > 1 for bound in (compare.at_least, compare.at_most)
+    ):
         yield "", "a rank correlation lies between -1 and 1"
     if isinstance(compare, Ratio) and compare.over == compare.under:
         yield ".under", "is the same entry as over"

@@ -19,9 +19,7 @@ def mean_depth(curves: Result, *, network: str) -> Measurement:
     epochs = np.concatenate([np.asarray(member["depth"]) for member in curves])
     generator = np.random.default_rng(1)
     drawn = epochs[generator.integers(len(epochs), size=(REPLICATES, len(epochs)))].mean(1)
-    return Measurement(
-        float(epochs.mean()), replicates=drawn.tolist(), method="bootstrap over epochs", n=len(epochs)
-    )
+    return Measurement(float(epochs.mean()), replicates=drawn.tolist(), method="bootstrap over epochs", n=len(epochs))
 
 
 @reads(("training_curves", "stochastic"), ("training_curves", "constant"))

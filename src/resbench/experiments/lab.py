@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -45,14 +46,14 @@ class Listener(Protocol):
 class Lab:
     """Experiments on the trained networks of one setting, from the checkpoints in ``folder``.
 
-    ``partial``: where finished results wait should the run be interrupted; None keeps them in memory only.
+    ``kept``: where finished results wait should the run be interrupted; None keeps them in memory only.
     A request whose experiment raised is remembered with its exception, and raised again for every claim that reads it.
     """
 
     def __init__(
-        self, setting: str, folder: Path, *, partial: PartialResults | None = None, listener: Listener | None = None
+        self, setting: str, folder: Path, *, kept: PartialResults | None = None, listener: Listener | None = None
     ):
-        self.setting, self.folder, self.partial, self.listener = setting, folder, partial, listener
+        self.setting, self.folder, self.kept, self.listener = setting, folder, kept, listener
         self._results: dict[Request, Result | Exception] = {}
         self._targets: dict[str, Any] = {}
         self._index: dict[str, dict[str, Any]] | None = None
@@ -71,7 +72,7 @@ class Lab:
             futures: dict[Future[Result], Request] = {pool.submit(self._run, r): r for r in together}
             try:
                 for future in as_completed(futures):
-                    self._attempt(futures[future], lambda r, future=future: self._store(r, future.result()))
+                    self._attempt(futures[future], partial(self._store_future, future))
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
@@ -116,6 +117,9 @@ class Lab:
             if self.listener is not None:
                 self.listener.finished(request)
 
+    def _store_future(self, future: Future[Result], request: Request) -> None:
+        self._store(request, future.result())
+
     def _store(self, request: Request, result: Result) -> None:
         self._results[request] = result
         if self.listener is not None:
@@ -123,14 +127,14 @@ class Lab:
 
     def _run(self, request: Request) -> Result:
         target = self._targets[request.network]
-        if self.partial is None or request.experiment in ALONE:
+        if self.kept is None or request.experiment in ALONE:
             return _measure(request, target)
-        with self.partial.lock(request):
-            kept = self.partial.get(request)
-            if kept is not None:
-                return kept
+        with self.kept.lock(request):
+            found = self.kept.get(request)
+            if found is not None:
+                return found
             result = _measure(request, target)
-            self.partial.put(request, [dict(member) for member in result])
+            self.kept.put(request, [dict(member) for member in result])
             return result
 
     def _target(self, name: str) -> Any:

@@ -24,8 +24,10 @@ __all__ = [
     "error_by_deletions",
     "error_by_tau",
     "first_unit_rank",
+    "firsts_against_constant",
     "increase_by_depth",
     "interior_layer_errors",
+    "largest_step",
     "ordinary_mean_increase",
     "ordinary_median_increase",
     "ordinary_share_within",
@@ -46,6 +48,14 @@ def _increases(single: Result) -> Floats:
 
 def _ordinary(single: Result) -> Floats:
     return _increases(single)[:, np.asarray(single[0]["ordinary"])]
+
+
+def _reduced(single: Result, statistic: str) -> Floats:
+    """Median or mean over the ordinary units, ``(1 + replicates,)``."""
+    if statistic not in ("median", "mean"):
+        raise ValueError(f"unknown statistic {statistic!r}")
+    increases = _ordinary(single)
+    return np.asarray(np.median(increases, axis=1) if statistic == "median" else increases.mean(1))
 
 
 def _images(result: Result, key: str = "wrong") -> int:
@@ -125,12 +135,9 @@ def plain_against_residual(plain_single: Result, residual_single: Result, *, pla
 
 
 @reads(("single_deletion", "networks"))
-def increase_by_depth(
-    singles: Sequence[Result], *, networks: Sequence[str], statistic: str = "median"
-) -> Measurement:
+def increase_by_depth(singles: Sequence[Result], *, networks: Sequence[str], statistic: str = "median") -> Measurement:
     """Median (or ``mean``) ordinary increase of each network, points, in the order given."""
-    reduce = {"median": np.median, "mean": np.mean}[statistic]
-    rows = np.stack([reduce(_ordinary(single), axis=1) for single in singles], axis=1)
+    rows = np.stack([_reduced(single, statistic) for single in singles], axis=1)
     return _list(rows, singles[0], _OVER_IMAGES, networks=list(networks))
 
 
@@ -139,16 +146,15 @@ def stochastic_against_constant(
     stochastic_single: Result, constant_single: Result, *, stochastic: str, constant: str, statistic: str = "median"
 ) -> Measurement:
     """Median (or ``mean``) ordinary increase with stochastic depth and with constant depth, points."""
-    reduce = {"median": np.median, "mean": np.mean}[statistic]
     rows = {
-        "stochastic": reduce(_ordinary(stochastic_single), axis=1),
-        "constant": reduce(_ordinary(constant_single), axis=1),
+        "stochastic": _reduced(stochastic_single, statistic),
+        "constant": _reduced(constant_single, statistic),
     }
     return _table(rows, stochastic_single, _OVER_IMAGES)
 
 
 @reads(("single_deletion", "stochastic"), ("single_deletion", "constant"))
-def first_unit_against_constant(
+def firsts_against_constant(
     stochastic_single: Result, constant_single: Result, *, stochastic: str, constant: str
 ) -> Measurement:
     """Mean increase of the stage-first units with stochastic depth and with constant depth, points."""
@@ -163,7 +169,7 @@ def _runs(result: Result, groups: str) -> tuple[Floats, NDArray[Any]]:
     """Error of every random lesion under resampling, ``(1 + replicates, runs)`` percent, and its group."""
     errors = np.concatenate([100.0 * weighted(np.asarray(m["wrong"]), i) for i, m in enumerate(result)], axis=1)
     labels = np.concatenate([np.asarray(member[groups]) for member in result])
-    return np.take_along_axis(errors, resampled_draws(labels), axis=1), labels
+    return np.take_along_axis(errors, resampled_draws(labels.tolist()), axis=1), labels
 
 
 def _medians(result: Result) -> tuple[Floats, list[int]]:
@@ -202,7 +208,7 @@ def error_by_tau(reordered: Result, *, network: str) -> Measurement:
     errors, _ = _runs(reordered, "swaps")
     tau = np.concatenate([np.asarray(member["tau"]) for member in reordered])
     swaps = np.concatenate([np.asarray(member["swaps"]) for member in reordered])
-    taus = tau[resampled_draws(swaps)]
+    taus = tau[resampled_draws(swaps.tolist())]
     pairs = np.stack([taus, errors], axis=2)
     return Measurement(
         pairs[0].tolist(), replicates=pairs[1:].tolist(), method=_OVER_DRAWS, n=len(tau), detail=f"{len(tau)} orders"
@@ -225,5 +231,7 @@ def _list(rows: Floats, result: Result, method: str, **samples: Any) -> Measurem
 
 def _table(rows: dict[str, Floats], result: Result, method: str) -> Measurement:
     names = list(rows)
-    replicates = [dict(zip(names, values, strict=True)) for values in zip(*(rows[n][1:].tolist() for n in names), strict=True)]
+    replicates = [
+        dict(zip(names, values, strict=True)) for values in zip(*(rows[n][1:].tolist() for n in names), strict=True)
+    ]
     return Measurement({n: float(rows[n][0]) for n in names}, replicates=replicates, method=method, n=_images(result))

@@ -63,9 +63,11 @@ class _Map:
             return cotangents.new_zeros(0, *self.source.shape) if len(cotangents) == 0 else cotangents
         if not self.target.requires_grad:  # the absent shortcut of a plain network is a constant
             return cotangents.new_zeros(len(cotangents), *self.source.shape)
-        (gradient,) = torch.autograd.grad(
-            self.target, self.source, cotangents, is_grads_batched=True, retain_graph=True
-        )
+        # Not autograd's own is_grads_batched: that falls back to one convolution a row.
+        return torch.vmap(self._vjp)(cotangents)
+
+    def _vjp(self, cotangent: Tensor) -> Tensor:
+        (gradient,) = torch.autograd.grad(self.target, self.source, cotangent, retain_graph=True)
         return gradient
 
 

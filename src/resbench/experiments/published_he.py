@@ -2,7 +2,7 @@
 
 Published errors are the decimal numbers of the paper, kept as fractions of percent: differences are exact.  Rows carry
 the names of this package's networks, in *collections* (``cifar10``, ``cifar100``, ``imagenet-top1``,
-``imagenet-top5``; ``resnet2015-...`` for the earlier paper, whose ResNet-110 is the best of five runs, not their median).
+``imagenet-top5``; ``resnet2015-...`` for the earlier paper, whose ResNet-110 is the best of five runs).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from functools import cache
 from importlib.resources import files
+from itertools import pairwise
 from typing import Any
 
 __all__ = [
@@ -190,7 +191,7 @@ def added_units(*, deep: str, shallow: str) -> list[int]:
 
 def map_reductions(*, maps: Sequence[int]) -> int:
     """How often the feature map shrinks on its way through the stages, whose map sizes (pixels) are given."""
-    return sum(after < before for before, after in zip(maps, maps[1:], strict=False))
+    return sum(after < before for before, after in pairwise(maps))
 
 
 def plain_activations(*, layers: int) -> list[int]:

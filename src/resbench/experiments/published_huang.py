@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import cache
+from itertools import pairwise
 from typing import Any, Literal
 
 from resbench.experiments.published import load_published
@@ -29,6 +30,8 @@ __all__ = [
     "heatmap_best",
     "heatmap_differences",
     "heatmap_gains",
+    "images_seen_ratio",
+    "linear_against_constant",
     "linear_minus_uniform",
     "p_lasts_beating_baseline",
     "p_value",
@@ -160,7 +163,7 @@ def heatmap_gains(p_last: str = "0.5") -> list[list[Fraction | int]]:
 
 
 def _curve(rule: Rule) -> dict[Fraction, Fraction]:
-    return {p: error for p, error in _data()["figure_8_curves"][rule]}
+    return dict(_data()["figure_8_curves"][rule])
 
 
 def curve(rule: Rule, low: str = "0", high: str = "1") -> list[Fraction]:
@@ -186,6 +189,11 @@ def linear_minus_uniform(p_lasts: Sequence[str]) -> list[Fraction]:
     return [linear[Fraction(p)] - uniform[Fraction(p)] for p in p_lasts]
 
 
+def linear_against_constant(p_last: str) -> Fraction:
+    """Error under linear decay to ``p_last`` minus constant depth's, CIFAR-10, 110 layers, points."""
+    return _curve("linear")[Fraction(p_last)] - _error("cifar10.constant")
+
+
 def p_lasts_beating_baseline(rule: Rule) -> list[Fraction]:
     """The p_L < 1 whose error is below constant depth's on CIFAR-10 (p_L = 1 *is* constant depth)."""
     return [p for p, error in _curve(rule).items() if p < 1 and error < _error("cifar10.constant")]
@@ -195,7 +203,7 @@ def baseline_crossing(rule: Rule) -> Fraction:
     """The p_L at which the curve, coming from small p_L, first falls to constant depth's error; interpolated."""
     baseline = _error("cifar10.constant")
     points = list(_curve(rule).items())
-    for (p, error), (next_p, next_error) in zip(points, points[1:], strict=False):
+    for (p, error), (next_p, next_error) in pairwise(points):
         if next_error <= baseline < error:
             return p + (next_p - p) * (error - baseline) / (error - next_error)
     raise ValueError(f"the {rule} curve does not cross the baseline")
@@ -209,6 +217,12 @@ def epochs_of(recipe: str) -> Fraction:
     return Fraction(constants["iterations"] * constants["batch"], constants["images"])
 
 
+def images_seen_ratio(first: str, second: str) -> Fraction:
+    """Training images that the first recipe shows, counted with repetition, over those of the second."""
+    seen = [epochs_of(recipe) * _data()["recipe"][recipe]["images"] for recipe in (first, second)]
+    return Fraction(seen[0], seen[1])
+
+
 def drop_fractions(recipe: str) -> list[Fraction]:
     """After which shares of the training the learning rate is divided by ten."""
     return [drop / epochs_of(recipe) for drop in _data()["recipe"][recipe]["drops"]]
@@ -217,4 +231,4 @@ def drop_fractions(recipe: str) -> list[Fraction]:
 def validation_images(recipe: str) -> int:
     """The size of the validation set that is held back class by class."""
     constants = _data()["recipe"][recipe]
-    return sum(constants["validation_per_class"]) * int(constants["classes"])
+    return int(sum(constants["validation_per_class"]) * constants["classes"])

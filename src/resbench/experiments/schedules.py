@@ -83,7 +83,7 @@ def relative_depth(n: int, p_last: Probability, schedule: Schedule = "linear") -
 
 
 def limit_gaps(ns: Sequence[int], p_last: Probability, limit: Probability) -> list[Fraction]:
-    """``(limit - E[L~] / L) L`` for each ``L`` of ``ns``, linear rule; constant, so ``E / L`` tends to ``limit`` as 1/L."""
+    """``(limit - E[L~] / L) L`` for each ``L`` of ``ns``, linear rule; if constant, E / L tends to ``limit``."""
     return [(Fraction(str(limit)) - relative_depth(n, p_last)) * n for n in ns]
 
 

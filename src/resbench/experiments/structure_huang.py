@@ -1,16 +1,15 @@
-"""What stochastic depth does in any correct implementation, trained or not (Huang 2016, sections 3 and 5).
+"""What stochastic depth is in any correct implementation, trained or not (Huang 2016, section 3).
 
-Measured on this package's networks, with the sampler that its training uses: 54 units after a Conv-BN-ReLU stem,
-but thin and on small images, which none of the statements depends on.  The expected values come from
-:mod:`resbench.experiments.schedules` or are written out here, never from the code under test.
+Measured on this package's networks: 54 units after a Conv-BN-ReLU stem, but thin and on small images, which none of
+the statements depends on.  Expected values come from :mod:`resbench.experiments.schedules` or are written out here,
+never from the code under test.  What training really draws is in :mod:`resbench.experiments.structure_draws`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 from itertools import product
 
 import torch
@@ -21,31 +20,29 @@ from resbench.experiments import schedules
 from resbench.experiments.schedules import Schedule
 from resbench.networks.copies import CopiesConv2d, Sequence2d, initialise
 from resbench.networks.residual import NetworkSpec, ResidualNetwork
-from resbench.networks.sampling import ExactlyK, Survival
+from resbench.networks.sampling import Survival
 from resbench.networks.units import ResidualUnit, UnitSpec
 from resbench.records.measurement import Measurement
-from resbench.training.loop import learning_rate, make_sampler, prepare_for_test
+from resbench.training.loop import make_sampler, prepare_for_test
 from resbench.training.recipes import Recipe
 
 __all__ = [
+    "N_UNITS",
+    "THIN",
+    "Forced",
     "branch_layers",
-    "branches_not_skipped",
-    "depth_as_drawn",
     "drops_that_change_the_signal",
-    "flop_saving",
-    "initial_gradient_by_units",
-    "initial_gradient_ratios",
+    "freeze_statistics",
     "least_unit_input",
-    "outputs_in_and_over_minibatches",
-    "step_learning_rates",
-    "survival_outside_interval",
-    "test_rule_linear_network",
-    "test_rule_one_unit",
-    "test_rule_z",
-    "test_scale_gap",
+    "mean_against_test_linear_network",
+    "mean_against_test_one_unit",
+    "mean_against_test_z",
+    "on_meta",
+    "random_images",
+    "stochastic_recipe",
+    "thin_network",
     "transition_shortcut_difference",
     "unit_table",
-    "units_saved",
     "update_rule_difference",
     "weight_layers",
 ]
@@ -77,11 +74,21 @@ def thin_network(spec: NetworkSpec = THIN, *, copies: int = 1, dtype: torch.dtyp
 
 
 def random_images(count: int, *, side: int = 8, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
-    return torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
+    return torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(
+        dtype
+    )
 
 
-def stochastic_recipe(schedule: Schedule, p_last: float, spec: NetworkSpec = THIN, *, test_scaling: bool = True) -> Recipe:
-    return Recipe(network=spec, sampling=schedule, sampling_value=p_last, test_scaling=test_scaling)
+def stochastic_recipe(schedule: Schedule, p_last: float, spec: NetworkSpec = THIN) -> Recipe:
+    """Training with stochastic depth, tested by equation 5."""
+    return Recipe(residual=spec, sampling=schedule, sampling_value=p_last, test_scaling=True)
+
+
+def freeze_statistics(module: nn.Module) -> None:
+    """Let BN use its running statistics although the network trains: images then do not influence each other."""
+    for layer in module.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.eval()
 
 
 @contextmanager
@@ -135,32 +142,6 @@ def update_rule_difference() -> float:
 
 
 @torch.no_grad()
-def outputs_in_and_over_minibatches(passes: int = 12) -> list[int]:
-    """How many different outputs ``[one mini-batch of equal images, passes mini-batches]`` give.
-
-    BN keeps its statistics here, so images do not influence each other: a draw per image would show in the first
-    number, a draw that is never renewed in the second.
-    """
-    network = thin_network()
-    network.sampler = make_sampler(stochastic_recipe("linear", 0.5), N_UNITS, [0])
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.eval()
-    images = random_images(1).expand(6, -1, -1, -1)
-    outputs = [network(images) for _ in range(passes)]
-    return [max(_distinct(batch) for batch in outputs), _distinct(torch.stack([batch[0] for batch in outputs]))]
-
-
-def _distinct(rows: Tensor) -> int:
-    """The number of rows that differ by more than rounding."""
-    found: list[Tensor] = []
-    for row in rows:
-        if not any(torch.allclose(row, other, rtol=1e-9, atol=1e-12) for other in found):
-            found.append(row)
-    return len(found)
-
-
-@torch.no_grad()
 def drops_that_change_the_signal() -> Measurement:
     """How many dropped units do not pass on ``id(H)`` bit by bit (equation 3), the first unit included; float32."""
     network, images = thin_network(dtype=torch.float32), random_images(4, dtype=torch.float32)
@@ -203,15 +184,14 @@ def _relative(difference: Tensor, reference: Tensor) -> float:
 
 
 @torch.no_grad()
-def test_rule_one_unit(p: float = 0.7) -> float:
+def mean_against_test_one_unit(p: float = 0.7) -> float:
     """Largest relative difference between a unit's mean over ``b`` and its test output (equation 5); float64.
 
     The unit is the paper's own, Conv-BN-ReLU-Conv-BN, before the ReLU that follows the addition.
     """
     unit = thin_network().residual_units()[1].train()
     unit.post = nn.Identity()
-    for module in unit.residual.modules():
-        module.train(not isinstance(module, nn.BatchNorm2d))
+    freeze_statistics(unit.residual)
     x = torch.relu(random_images(4)[:, :1].expand(-1, 4, -1, -1) + torch.arange(4.0).view(1, 4, 1, 1))
     kept, dropped = unit(x, torch.tensor([0])), unit(x, torch.tensor([], dtype=torch.int64))
     unit.eval().test_scale = p
@@ -220,8 +200,8 @@ def test_rule_one_unit(p: float = 0.7) -> float:
 
 
 @torch.no_grad()
-def test_rule_linear_network(n: int = 6, p_last: float = 0.5) -> float:
-    """As :func:`test_rule_one_unit`, for a network of ``n`` linear units: all ``2^n`` gate vectors, weighted.
+def mean_against_test_linear_network(n: int = 6, p_last: float = 0.5) -> float:
+    """As :func:`mean_against_test_one_unit`, for a network of ``n`` linear units: all ``2^n`` gate vectors, weighted.
 
     The test network is the one that training leaves behind; draws are independent, so the mean of the product of
     the units is the product of their means.
@@ -230,8 +210,7 @@ def test_rule_linear_network(n: int = 6, p_last: float = 0.5) -> float:
     network = thin_network(spec)
     network.units = nn.ModuleList(_linear_unit(seed) for seed in range(n))
     network.train()
-    for module in network.stem.modules():
-        module.train(not isinstance(module, nn.BatchNorm2d))
+    freeze_statistics(network.stem)
     images = random_images(2)
     gates = [list(row) for row in product((False, True), repeat=n)]
     survival = [float(schedules.survival(n, str(p_last), unit)) for unit in range(1, n + 1)]
@@ -247,30 +226,19 @@ def test_rule_linear_network(n: int = 6, p_last: float = 0.5) -> float:
 
 
 @torch.no_grad()
-def test_rule_z(p: float = 0.5, draws: int = 400) -> float:
+def mean_against_test_z(p: float = 0.5, draws: int = 400) -> float:
     """Largest deviation of a linear unit's mean over training passes from its test output, standard errors."""
     spec = NetworkSpec(units=(1,), widths=(4,), unit=UnitSpec(order="original"))
     network = thin_network(spec)
     network.units = nn.ModuleList([_linear_unit(0)])
     network.train()
-    for module in network.stem.modules():
-        module.train(not isinstance(module, nn.BatchNorm2d))
+    freeze_statistics(network.stem)
     network.sampler = Survival((p,), [0])
     images = random_images(1, side=4)
     outputs = torch.stack([network(images) for _ in range(draws)])
     prepare_for_test(network, stochastic_recipe("uniform", p, spec), images)
     error = outputs.std(0) / math.sqrt(draws)
     return float(((outputs.mean(0) - network(images)).abs() / error).max())
-
-
-def test_scale_gap(schedule: Schedule, p_last: float) -> float:
-    """Largest difference between a unit's factor in the test network and its survival probability."""
-    network = thin_network()
-    recipe = stochastic_recipe(schedule, p_last)
-    network.sampler = make_sampler(recipe, N_UNITS, [0])
-    prepare_for_test(network, recipe, random_images(2))
-    expected = [float(schedules.survival(N_UNITS, str(p_last), unit, schedule)) for unit in range(1, N_UNITS + 1)]
-    return max(abs(unit.scale - p) for unit, p in zip(network.residual_units(), expected, strict=True))
 
 
 def _paper_spec(name: str) -> NetworkSpec:
@@ -284,19 +252,20 @@ def _paper_spec(name: str) -> NetworkSpec:
     return NetworkSpec(units=(int(units),) * 3, unit=UnitSpec(order="original"))
 
 
-def _on_meta(spec: NetworkSpec) -> ResidualNetwork:
+def on_meta(spec: NetworkSpec) -> ResidualNetwork:
     with torch.device("meta"):
         return ResidualNetwork(spec).eval()
 
 
+@torch.no_grad()
 def unit_table(network: str = "cifar-110", side: int = 32) -> list[int]:
     """Per map size: units, filters, map side; from the shapes that really occur, flattened."""
-    model, rows = _on_meta(_paper_spec(network)), {}
+    model = ResidualNetwork(_paper_spec(network)).eval()
+    rows: dict[tuple[int, int], int] = {}
     with _recorded(model.residual_units()) as seen:
-        model(torch.empty(1, 3, side, side, device="meta"))
+        model(torch.zeros(1, 3, side, side))
     for _, y in seen:
-        key = (y.shape[1], y.shape[2])
-        rows[key] = rows.get(key, 0) + 1
+        rows[y.shape[1], y.shape[2]] = rows.get((y.shape[1], y.shape[2]), 0) + 1
     return [value for (filters, size), units in rows.items() for value in (units, filters, size)]
 
 
@@ -305,7 +274,7 @@ def branch_layers(network: str = "cifar-110") -> list[str]:
     names = {CopiesConv2d: "conv", nn.ReLU: "relu"}
     branches = {
         tuple(names.get(type(layer), "bn" if isinstance(layer, nn.BatchNorm2d) else "other") for layer in unit.residual)
-        for unit in _on_meta(_paper_spec(network)).residual_units()
+        for unit in on_meta(_paper_spec(network)).residual_units()
     }
     (branch,) = branches
     return list(branch)
@@ -313,7 +282,7 @@ def branch_layers(network: str = "cifar-110") -> list[str]:
 
 def weight_layers(network: str) -> int:
     """Convolutions and fully connected layers on the longest way through the network; shortcuts do not count."""
-    model = _on_meta(_paper_spec(network))
+    model = on_meta(_paper_spec(network))
     branches = [m for unit in model.residual_units() for m in unit.residual.modules()]
     return sum(isinstance(m, CopiesConv2d) for m in [*branches, *model.stem.modules()]) + 1
 
@@ -330,9 +299,3 @@ def transition_shortcut_difference() -> float:
         y = unit.shortcut(x)
         worst = max(worst, float((y - _identity(x, unit, y.expand(-1, 2 * channels, -1, -1))).abs().max()))
     return worst
-
-
-def step_learning_rates(epochs: int, at: Sequence[int]) -> list[float]:
-    """The learning rate of this package's stepwise schedule at the start of the epochs ``at``, of ``epochs`` in all."""
-    recipe = Recipe(network=THIN, epochs=epochs, schedule="steps")
-    return [learning_rate(recipe, epoch, epochs) for epoch in at]

@@ -63,23 +63,150 @@ def compare(comparator: Comparator, measurement: Measurement) -> Judgement:
     measured: Any = None
     try:
         value = plain(measurement.value)
-        measured = _reported(comparator, value)
+        if not isinstance(comparator, Rank | Ratio):
+            measured = shown(value)
         if isinstance(comparator, Equals) and (has_words(value) or has_words(literal(comparator.value))):
-            return _compare_words(comparator, measured, value, measurement)
+            return _compare_words(comparator, value, measurement)
         numbers = numbers_of(comparator, value)
-        if measurement.exact:
-            points = _points(comparator, numbers)
-            intervals = None
-        else:
-            columns = _columns(measurement, numbers) if _needs_replicates(measurement, value) else None
-            if isinstance(comparator, Ratio) and _may_be_zero(numbers[comparator.under], columns[comparator.under]):
-                return _zero_denominator(comparator)
-            points = _points(comparator, numbers)
-            intervals = _intervals(comparator, measurement, columns, len(points))
+        if isinstance(comparator, Order):
+            measured = {name: measured[name] for name in comparator.names}
+        columns = _columns(measurement, numbers)
+        if isinstance(comparator, Ratio) and _may_be_zero(comparator.under, numbers, columns):
+            return _zero_denominator(comparator, measurement)
+        points = [number(point) for point in statistics(comparator, numbers)]
         if isinstance(comparator, Rank | Ratio):
             measured = float(points[0])
+        intervals = None if measurement.exact else _intervals(comparator, measurement, columns, len(points))
         return _decide(comparator, measured, points, intervals)
     except Unjudgeable as error:
         return Judgement(Status.ERROR, measured, expected_text(comparator), None, str(error))
     except OverflowError:
         return Judgement(Status.ERROR, measured, expected_text(comparator), None, "a number is too large for a float")
+
+
+def _compare_words(comparator: Equals, value: Any, measurement: Measurement) -> Judgement:
+    if not measurement.exact:
+        raise Unjudgeable("a sampled text or truth value has no interval")
+    same_shape(comparator.value, value)
+    if isinstance(comparator.value, list):
+        same = all(equal(wanted, seen) for wanted, seen in zip(comparator.value, value, strict=True))
+    else:
+        same = equal(comparator.value, value)
+    expected = expected_text(comparator)
+    message = f"measured {short(value)}, expected {expected}"
+    return Judgement(Status.HOLDS if same else Status.VIOLATED, shown(value), expected, None, message)
+
+
+def _columns(measurement: Measurement, numbers: Numbers) -> Numbers | None:
+    """The replicates as columns, each entry of ``numbers`` an array ``[B]``; None where none are needed."""
+    if measurement.exact or (measurement.interval is not None and isinstance(numbers, Fraction)):
+        return None
+    replicates: Any = measurement.replicates
+    if replicates is None or not len(replicates):
+        raise Unjudgeable("no uncertainty: the value is sampled, but it has no interval and no replicates")
+    if len(replicates) < MIN_REPLICATES:
+        raise Unjudgeable(f"{len(replicates)} replicates are too few for an interval; {MIN_REPLICATES} are needed")
+    if isinstance(numbers, dict):
+        if not all(isinstance(replicate, Mapping) and numbers.keys() <= replicate.keys() for replicate in replicates):
+            raise Unjudgeable("the replicates lack entries that the measured table has")
+        return {name: _array([table[name] for table in replicates], ()) for name in numbers}
+    if isinstance(numbers, Fraction):
+        return _array(replicates, ())
+    if isinstance(numbers[0], Fraction):
+        return list(_array(replicates, (len(numbers),)).T)
+    pairs = _array(replicates, (len(numbers), 2))
+    return [[pairs[:, row, 0], pairs[:, row, 1]] for row in range(len(numbers))]
+
+
+def _array(replicates: Any, shape: tuple[int, ...]) -> Any:
+    """The replicates as floats ``[B, *shape]``.  Raises: Unjudgeable for another shape, text, truth values or NaN."""
+    import numpy as np  # only here: exact checks end before numpy would be imported
+
+    try:
+        raw = np.asarray(replicates)
+    except ValueError:
+        raise Unjudgeable("the replicates are not all of one shape") from None
+    if raw.shape[1:] != shape:
+        raise Unjudgeable(f"the replicates' shape is {list(raw.shape[1:])}, the value's {list(shape)}")
+    numeric = raw.dtype.kind in "iuf" or (
+        raw.dtype.kind == "O" and all(number(entry) is not None for entry in raw.flat)
+    )
+    if not numeric:
+        raise Unjudgeable("the replicates are not numbers")
+    array = raw.astype(np.float64)
+    if not np.isfinite(array).all():
+        raise Unjudgeable("the replicates contain NaN or infinity")
+    return array
+
+
+def _may_be_zero(name: str, table: Mapping[str, Fraction], columns: Numbers | None) -> bool:
+    """Whether the denominator is 0, or in sampled data cannot be told from 0."""
+    if columns is None or not table[name]:
+        return not table[name]
+    low, high = _percentiles(columns[name], _CONFIDENCE)
+    return low <= 0 <= high or not columns[name].all()
+
+
+def _zero_denominator(comparator: Ratio, measurement: Measurement) -> Judgement:
+    if measurement.exact:
+        raise Unjudgeable(f"the denominator, '{comparator.under}', is 0")
+    message = f"the denominator, '{comparator.under}', cannot be told from 0"
+    return Judgement(Status.INCONCLUSIVE, None, expected_text(comparator), None, message)
+
+
+def _percentiles(column: Any, confidence: float) -> _Interval:
+    from resbench.statistics import percentile_interval
+
+    low, high = percentile_interval(column, confidence)
+    return number(float(low)), number(float(high))
+
+
+def _intervals(
+    comparator: Comparator, measurement: Measurement, columns: Numbers | None, count: int
+) -> list[_Interval]:
+    """The simultaneous intervals of the ``count`` statistics."""
+    if columns is not None:
+        confidence = 1.0 - (1.0 - _CONFIDENCE) / count
+        return [_percentiles(column, confidence) for column in statistics(comparator, columns)]
+    given = plain(measurement.interval)
+    if not isinstance(given, list) or len(given) != 2:
+        raise Unjudgeable(f"{short(given)} is not an interval")
+    low, high = (number(end) for end in given)
+    if low > high:
+        raise Unjudgeable(f"the interval's ends are reversed: {short(given)}")
+    return [(low, high)]
+
+
+def _decide(
+    comparator: Comparator, measured: Any, points: Sequence[Fraction], intervals: Sequence[_Interval] | None
+) -> Judgement:
+    """The worst of the statistics decides; among equals the one nearest to its bound, or furthest across it."""
+    ranked = []
+    for index, region in enumerate(regions(comparator, len(points))):
+        point = points[index]
+        low, high = intervals[index] if intervals else (point, point)
+        low, high = min(low, point), max(high, point)  # where resampling is biased, the point must agree as well
+        outside, inside = region.excludes(low, high), region.contains(low, high)
+        ranked.append((not outside, inside, region.room(low, high), index))
+    clear, inside, _, index = min(ranked)
+    status = Status.HOLDS if inside else Status.INCONCLUSIVE if clear else Status.VIOLATED
+    interval = (float(intervals[index][0]), float(intervals[index][1])) if intervals else None
+    message = _sentence(comparator, measured, status, index, points, interval)
+    return Judgement(status, measured, expected_text(comparator), interval, message)
+
+
+def _sentence(
+    comparator: Comparator,
+    measured: Any,
+    status: Status,
+    index: int,
+    points: Sequence[Fraction],
+    interval: tuple[float, float] | None,
+) -> str:
+    """``measured 0.93 [0.91, 0.95], expected >= 0.9``, and of several statistics which one decided."""
+    span = f" [{short(interval[0])}, {short(interval[1])}]" if interval else ""
+    label = labels(comparator, len(points))[index]
+    text = f"measured {short(measured)}{'' if label else span}, expected {expected_text(comparator)}"
+    if label:
+        text += f"; {label} is {short(float(points[index]))}{span}"
+    return text + ("; the interval straddles the bound" if status is Status.INCONCLUSIVE else "")

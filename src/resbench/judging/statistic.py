@@ -19,7 +19,7 @@ from resbench.judging.values import Unjudgeable, literal, number, short
 __all__ = ["Numbers", "Region", "labels", "numbers_of", "regions", "same_shape", "statistics"]
 
 Numbers = Any
-"""One entry, a list of entries, a list of ``[x, y]`` pairs, or a table of entries; an entry is a Fraction or a column."""
+"""An entry, a list of entries or of ``[x, y]`` pairs, or a table of entries; an entry is a Fraction or a column."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,9 @@ def regions(comparator: Comparator, count: int) -> list[Region]:
         case Order():
             region = Region(low=number(comparator.margin))
         case Rank() | Ratio():
-            low, high = (None if bound is None else number(bound) for bound in (comparator.at_least, comparator.at_most))
+            low, high = (
+                None if bound is None else number(bound) for bound in (comparator.at_least, comparator.at_most)
+            )
             region = Region(low, high)
     return [region] * count
 
@@ -158,8 +160,8 @@ def _listed(value: Any) -> list[Any]:
 def labels(comparator: Comparator, count: int) -> list[str]:
     """What each statistic is, for people; empty text where there is only one."""
     if isinstance(comparator, Order):
-        return [f"from {before} to {after}" for before, after in pairwise(comparator.names)]
+        return [f"the rise from {before} to {after}" for before, after in pairwise(comparator.names)]
     if isinstance(comparator, Monotone):
-        backwards = "" if comparator.direction == "increasing" else " (downwards)"
-        return [f"the step from value {number} to {number + 1}{backwards}" for number in range(1, count + 1)]
-    return [f"value {number} of {count}" for number in range(1, count + 1)] if count > 1 else [""]
+        step = "rise" if comparator.direction == "increasing" else "fall"
+        return [f"the {step} from value {place} to {place + 1}" for place in range(1, count + 1)]
+    return [f"value {place} of {count}" for place in range(1, count + 1)] if count > 1 else [""]

@@ -85,7 +85,9 @@ def equal(wanted: bool | int | float | str, seen: object) -> bool:
     """
     if isinstance(wanted, bool) or isinstance(seen, bool):
         if type(wanted) is not type(seen):
-            raise Unjudgeable(f"{short(seen)} ({type(seen).__name__}) cannot equal {short(wanted)} ({type(wanted).__name__})")
+            raise Unjudgeable(
+                f"{short(seen)} ({type(seen).__name__}) cannot equal {short(wanted)} ({type(wanted).__name__})"
+            )
         return wanted == seen
     target = literal(wanted)
     if isinstance(seen, str) and isinstance(wanted, str):
@@ -116,7 +118,7 @@ def short(value: Any, entries: int = 6) -> str:
         words = [f"[{short(entry)}]" if isinstance(entry, list | tuple) else short(entry) for entry in value[:entries]]
         return ", ".join(words) + (f", ... ({len(value)} values)" if len(value) > entries else "")
     if isinstance(value, dict):
-        words = [f"{name} {short(entry)}" for name, entry in list(value.items())[:entries]]
+        words = [f"{name} = {short(entry)}" for name, entry in list(value.items())[:entries]]
         return ", ".join(words) + (f", ... ({len(value)} entries)" if len(value) > entries else "")
     return str(value)
 

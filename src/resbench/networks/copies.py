@@ -20,13 +20,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["CopiesBatchNorm2d", "CopiesConv2d", "CopiesLinear", "Sequence2d", "copy_state", "initialise", "select_copies"]
+__all__ = [
+    "CopiesBatchNorm2d",
+    "CopiesConv2d",
+    "CopiesLinear",
+    "Sequence2d",
+    "copy_state",
+    "initialise",
+    "select_copies",
+]
 
 
 def select_copies(values: Tensor, active: Tensor, copies: int, dim: int = 1) -> Tensor:
     """The ``active`` copies of ``values``, whose dimension ``dim`` holds ``copies`` equal parts."""
     shape = values.shape
-    parts = values.unflatten(dim, (copies, shape[dim] // copies))
+    parts: Tensor = values.unflatten(dim, (copies, shape[dim] // copies))
     return parts.index_select(dim, active).flatten(dim, dim + 1)
 
 
@@ -61,7 +69,9 @@ class CopiesBatchNorm2d(nn.BatchNorm2d):
     def forward(self, input: Tensor, active: Tensor | None = None) -> Tensor:
         if active is None:
             return super().forward(input)
-        assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.momentum is not None
         mean = select_copies(self.running_mean, active, self.copies, dim=0)
         var = select_copies(self.running_var, active, self.copies, dim=0)
         weight = select_copies(self.weight, active, self.copies, dim=0)
@@ -89,7 +99,8 @@ class CopiesLinear(nn.Module):
             return F.linear(input, self.weight, self.bias)
         features = input.unflatten(1, (self.copies, -1))
         weight = self.weight.unflatten(0, (self.copies, -1))
-        return torch.einsum("nsf,skf->nsk", features, weight) + self.bias.unflatten(0, (self.copies, -1))
+        bias: Tensor = self.bias.unflatten(0, (self.copies, -1))
+        return torch.einsum("nsf,skf->nsk", features, weight) + bias
 
 
 class Sequence2d(nn.Sequential):
@@ -97,10 +108,7 @@ class Sequence2d(nn.Sequential):
 
     def forward(self, input: Tensor, active: Tensor | None = None) -> Tensor:
         for layer in self:
-            if isinstance(layer, CopiesConv2d | CopiesBatchNorm2d):
-                input = layer(input, active)
-            else:
-                input = layer(input)
+            input = layer(input, active) if isinstance(layer, CopiesConv2d | CopiesBatchNorm2d) else layer(input)
         return input
 
 
@@ -114,7 +122,7 @@ def copy_state(state: Mapping[str, Tensor], copy: int, copies: int) -> dict[str,
 
 @torch.no_grad()
 def initialise(network: nn.Module, seeds: Sequence[int]) -> None:
-    """He initialisation (fan-out, as in the authors' code); copy ``s`` starts as a single network of ``seeds[s]`` would.
+    """He initialisation (fan-out, as in the authors' code); copy ``s`` starts as a lone network of ``seeds[s]`` would.
 
     Gate biases (any bias of a convolution) keep the value that their unit gave them.
     """

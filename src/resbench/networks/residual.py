@@ -130,7 +130,7 @@ class PlainNetwork(nn.Module):
 def build(
     spec: NetworkSpec | PlainSpec, *, copies: int = 1, device: torch.device | str | None = None
 ) -> ResidualNetwork | PlainNetwork:
-    """The network of ``spec``, with PyTorch's own initialisation (:func:`resbench.networks.copies.initialise` for He's)."""
+    """The network of ``spec``; :func:`resbench.networks.copies.initialise` gives it He's initialisation."""
     with torch.device(device or "cpu"):
         if isinstance(spec, PlainSpec):
             return PlainNetwork(spec, copies=copies)

@@ -108,20 +108,21 @@ class ResidualUnit(nn.Module):
 
     def shortcut(self, x: Tensor) -> Tensor:
         """The shortcut's contribution to the addition."""
-        kept = self.skip(self.entry(x))
+        kept: Tensor = self.skip(self.entry(x))
         return kept if self.gate is None else kept * (1.0 - self.gate(kept))
 
     def branch(self, x: Tensor) -> Tensor:
         """The residual branch's contribution to the addition, scaled as in the present mode."""
         entered = self.entry(x)
-        output = self.residual(entered)
+        output: Tensor = self.residual(entered)
         if self.gate is not None and self.gate_branch:
             output = output * self.gate(self.skip(entered))
         return output * self.scale if self.scale != 1.0 else output
 
     def after(self, x: Tensor) -> Tensor:
         """What follows the addition (identity, ReLU, or BN and ReLU)."""
-        return self.post(x)
+        output: Tensor = self.post(x)
+        return output
 
     @property
     def scale(self) -> float:

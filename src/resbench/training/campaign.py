@@ -7,16 +7,20 @@ import os
 import queue
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.synchronize import Event
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from resbench.errors import UserError
 
 __all__ = ["Job", "plan_jobs", "run_jobs"]
 
-Report = Callable[[str, int, int], None]
-"""Called with (network, epochs done, epochs in all)."""
+
+class Report(Protocol):
+    """Told of every epoch, and once more when the network's checkpoints are on disk."""
+
+    def __call__(self, network: str, done: int, total: int, *, saved: bool = False) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ def plan_jobs(setting: str, networks: Sequence[str], seeds: Mapping[int, Path]) 
 
 
 def run_jobs(jobs: Sequence[Job], *, processes: int, report: Report) -> None:
-    """Train ``jobs``, ``processes`` at a time.  Each finished network is on disk at once; Ctrl-C loses only the current.
+    """Train ``jobs``, ``processes`` at a time.  A finished network is on disk at once; Ctrl-C loses only the current.
 
     Raises:
         UserError: a checkpoint could not be written.
@@ -80,8 +84,7 @@ def run_jobs(jobs: Sequence[Job], *, processes: int, report: Report) -> None:
         waiting.put(job)
     stop = context.Event()
     workers = [
-        context.Process(target=_work, args=(waiting, news, stop), daemon=True)
-        for _ in range(min(processes, len(jobs)))
+        context.Process(target=_work, args=(waiting, news, stop), daemon=True) for _ in range(min(processes, len(jobs)))
     ]
     for worker in workers:
         worker.start()
@@ -99,7 +102,7 @@ def run_jobs(jobs: Sequence[Job], *, processes: int, report: Report) -> None:
             if kind == "failed":
                 raise RuntimeError(f"training failed: {network}")
             finished += kind == "saved"
-            report(network, done, total)
+            report(network, done, total, saved=kind == "saved")
     finally:
         stop.set()
         for worker in workers:
@@ -121,12 +124,16 @@ def _work(waiting: Any, news: Any, stop: Event) -> None:
         except queue.Empty:
             return
         try:
-            _train(job, lambda done, total, job=job: news.put(("epoch", job.network, done, total)))
+            _train(job, partial(_tell, news, job.network))
             news.put(("saved", job.network, 1, 1))
         except UserError as error:
             news.put(("user-error", str(error), 0, 0))
         except Exception as error:
             news.put(("failed", f"{job.network}: {type(error).__name__}: {error}", 0, 0))
+
+
+def _tell(news: Any, network: str, done: int, total: int) -> None:
+    news.put(("epoch", network, done, total))
 
 
 def _train(job: Job, progress: Callable[[int, int], None]) -> None:
@@ -141,5 +148,3 @@ def _train(job: Job, progress: Callable[[int, int], None]) -> None:
     for seed, folder in zip(job.seeds, job.folders, strict=True):
         members = [one for one in trained if one.copy.seed == seed]
         save(folder / f"{job.network}.safetensors", job.network, job.setting, recipe, data, members)
-
-

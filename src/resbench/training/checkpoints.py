@@ -29,7 +29,7 @@ from resbench.records.places import write_atomically
 from resbench.training.loop import Curves, TrainedCopy, apply_test_scaling
 from resbench.training.recipes import Recipe
 
-__all__ = ["load", "read_index", "save", "write_index"]
+__all__ = ["load", "read_index", "read_seed", "save", "write_index"]
 
 _FORMAT = "resbench-checkpoint-1"
 
@@ -108,6 +108,19 @@ def read_index(folder: Path) -> dict[str, dict[str, Any]]:
         return {str(name): dict(entry) for name, entry in index["files"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: not a checkpoint index ({error}); restore it from the repository") from error
+
+
+def read_seed(path: Path) -> int:
+    """The seed that the checkpoint at ``path`` was trained with.
+
+    Raises:
+        UserError: the file is missing or is not a checkpoint.
+    """
+    hint = "train it again with `resbench train`"
+    try:
+        return int(_metadata(path, path.read_bytes(), hint)["seed"])
+    except OSError as error:
+        raise UserError(f"checkpoint {path}: {error.strerror}; {hint}") from error
 
 
 def write_index(folder: Path, names: Sequence[str]) -> None:

@@ -137,7 +137,7 @@ def train(
 
 
 def copy_losses(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross-entropy per copy: logits ``(N, K)`` or ``(N, copies, K)``, labels ``(N, copies)``, result ``(copies,)``."""
+    """Mean cross-entropy per copy ``(copies,)`` of logits ``(N, K)`` or ``(N, copies, K)`` and labels ``(N, copies)``."""
     if logits.dim() == 2:
         logits = logits.unsqueeze(1)
     losses = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
@@ -219,6 +219,8 @@ def _split(
     for index, copy in enumerate(copies):
         loss, depth, gradient = (tuple(float(row[kind][index]) for row in rows) for kind in range(3))
         result.append(
-            TrainedCopy(copy, copy_state(state, index, len(copies)), Curves(loss, depth, gradient), seconds, len(copies))
+            TrainedCopy(
+                copy, copy_state(state, index, len(copies)), Curves(loss, depth, gradient), seconds, len(copies)
+            )
         )
     return result

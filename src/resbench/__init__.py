@@ -1,0 +1,25 @@
+"""resbench: the claims of the residual-network papers as versioned assertions, judged on real networks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from resbench.claims import load_claims
+    from resbench.judge import Verdict
+    from resbench.records import Measurement
+
+__all__ = ["Measurement", "Verdict", "__version__", "load_claims"]
+
+__version__ = "0.1.0"
+
+_HOMES = {"load_claims": "resbench.claims", "Verdict": "resbench.judge", "Measurement": "resbench.records"}
+
+
+def __getattr__(name: str) -> Any:
+    """Public names are imported when used: `import resbench` loads no torch."""
+    if name in _HOMES:
+        import importlib
+
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'resbench' has no attribute {name!r}")

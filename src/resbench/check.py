@@ -1,0 +1,170 @@
+"""What the commands `check` and `train` do."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from resbench.claims import Claim, load_claims, select
+from resbench.errors import UserError
+from resbench.judge import Verdict, exit_code
+from resbench.plan import Item, Run, items_of, partial_results
+from resbench.progress import MeasurementProgress, training_progress
+from resbench.records.environment import environment
+from resbench.records.partial import PartialResults
+from resbench.records.places import baselines, write_atomically
+
+__all__ = ["Options", "judge_items", "run_check", "terminal_width", "train_networks"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of `resbench check`."""
+
+    select: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    retrain: bool = False
+    seed: int | None = None
+    strict: bool = False
+    format: str = "table"
+    out: Path | None = None
+
+
+def run_check(options: Options) -> int:
+    """Judge, print, write; returns the exit code.
+
+    Raises:
+        UserError: bad input.
+    """
+    claims = load_claims()
+    items = items_of(select(claims, options.select), kinds=options.kinds, settings=options.settings)
+    if not items:
+        raise UserError("the selected claims assert nothing there; see `resbench claims`")
+    if options.seed is not None and not options.retrain:
+        raise UserError("--seed goes with --retrain")
+    _check_writable(options.out)
+    started = time.time()
+    if options.retrain:
+        with tempfile.TemporaryDirectory(prefix="resbench-") as scratch:
+            folders = retrained_folders(items, options.seed, Path(scratch))
+            verdicts = judge_items(items, folders)
+    else:
+        verdicts = judge_items(items)
+    _report(verdicts, claims, options, started)
+    return exit_code(verdicts, options.strict)
+
+
+def judge_items(items: Sequence[Item], folders: Mapping[str, Path] | None = None) -> list[Verdict]:
+    """The verdicts on ``items``, with a progress bar; an interrupted run's measurements are kept and reused."""
+    partial = _partial(items, folders or {})
+    with MeasurementProgress() as progress:
+        verdicts = Run(items, folders=folders, partial=partial, listener=progress).verdicts()
+    if partial is not None:
+        if partial.reused:
+            print(f"resbench: reused {len(partial.reused)} measurements of an interrupted run", file=sys.stderr)
+        partial.clear()
+    return verdicts
+
+
+def _partial(items: Sequence[Item], folders: Mapping[str, Path]) -> PartialResults | None:
+    settings = {item.setting for item in items if any(e.kind == "trained" for e in item.claim.expect)}
+    known = {s: folders.get(s) or baselines() / "checkpoints" / s for s in settings}
+    present = {setting: folder for setting, folder in known.items() if folder.is_dir()}
+    return partial_results(present) if present else None
+
+
+def retrained_folders(items: Sequence[Item], seed: int | None, scratch: Path) -> dict[str, Path]:
+    """Train afresh the networks that ``items`` read; checkpoint folders by setting.
+
+    The seed is drawn at random where none is given, and said on standard error, so that a run can be repeated.
+    """
+    import secrets
+
+    from resbench.claims import resolve_quantity
+    from resbench.experiments.reading import Request, requests_of
+    from resbench.training.recipes import load_recipes
+
+    chosen = secrets.randbelow(1_000_000) if seed is None else seed
+    print(f"resbench: training with seed {chosen}", file=sys.stderr)
+    recipes = load_recipes("digits")
+    networks: dict[str, None] = {}
+    for item in items:
+        for expectation in item.claim.expect if item.setting == "digits" else ():
+            for named in requests_of(resolve_quantity(expectation.quantity), expectation.params):
+                for request in [named] if isinstance(named, Request) else named:
+                    if request.network in recipes:
+                        networks[request.network] = None
+    if not networks:
+        return {}
+    train_networks("digits", tuple(networks), (chosen,), scratch, 2)
+    return {"digits": scratch}
+
+
+def train_networks(
+    setting: str, networks: Sequence[str], seeds: Sequence[int], out: Path | None, jobs: int
+) -> list[Path]:
+    """Train ``networks`` (all of the setting's if empty) and index their folders; returns the folders.
+
+    Raises:
+        UserError: an unknown network or setting, several seeds without ``out``, a folder that cannot be written.
+    """
+    from resbench.training.campaign import plan_jobs, run_jobs
+    from resbench.training.checkpoints import write_index
+    from resbench.training.recipes import load_recipes
+
+    recipes = load_recipes(setting)
+    if len(seeds) > 1 and out is None:
+        raise UserError("several seeds need --out FOLDER; the committed checkpoints are of one seed")
+    root = out or baselines() / "checkpoints" / setting
+    folders = {seed: root / f"seed-{seed}" if len(seeds) > 1 else root for seed in seeds}
+    for folder in folders.values():
+        _check_writable(folder)
+    planned = plan_jobs(setting, networks or sorted(recipes), folders)
+    if planned:
+        with training_progress({job.network: job.steps for job in planned}) as progress:
+            run_jobs(planned, processes=jobs, report=progress.report)
+    for folder in folders.values():
+        write_index(folder, [name for name in recipes if (folder / f"{name}.safetensors").exists()])
+    return list(folders.values())
+
+
+def terminal_width() -> int:
+    """The columns to fill: the terminal's, 80 where there is none."""
+    return max(80, shutil.get_terminal_size((80, 24)).columns)
+
+
+def _check_writable(folder: Path | None) -> None:
+    """Fail before measuring, not after."""
+    if folder is not None:
+        probe = folder / ".resbench-probe"
+        write_atomically(probe, b"")
+        probe.unlink(missing_ok=True)
+
+
+def _report(verdicts: Sequence[Verdict], claims: Sequence[Claim], options: Options, started: float) -> None:
+    import datetime
+
+    from resbench.reports import junit, markdown, table, to_json
+
+    timestamp = datetime.datetime.fromtimestamp(started, datetime.UTC)
+    seconds = time.time() - started
+
+    def rendered(form: str) -> str:
+        if form == "json":
+            return to_json(verdicts, environment())
+        if form == "junit":
+            return junit(verdicts, seconds=seconds, timestamp=timestamp)
+        if form == "md":
+            return markdown(verdicts, claims, environment())
+        return table(verdicts, claims, width=terminal_width(), colour=sys.stdout.isatty())
+
+    if options.out is not None:
+        for form, name in (("json", "verdicts.json"), ("junit", "junit.xml"), ("md", "verdicts.md")):
+            write_atomically(options.out / name, rendered(form).encode())
+    print(rendered(options.format))

@@ -1,0 +1,200 @@
+"""The command line.  Bad usage or bad input: one line on standard error, exit code 2; Ctrl-C: 130."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from resbench.errors import NotMeasured, UserError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    help="The claims of the residual-network papers, judged on real networks.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+claims_app = typer.Typer(help="The catalogue of claims.", invoke_without_command=True, rich_markup_mode=None)
+app.add_typer(claims_app, name="claims")
+
+
+class Format(StrEnum):
+    table = "table"
+    json = "json"
+    junit = "junit"
+    md = "md"
+
+
+class ListFormat(StrEnum):
+    table = "table"
+    json = "json"
+
+
+JsonOption = Annotated[ListFormat, typer.Option("--format", help="How to print.")]
+
+
+@app.command()
+def check(
+    select: Annotated[
+        list[str] | None, typer.Option("--select", help="Claim ids, with * and ?; may be repeated.")
+    ] = None,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option("--kind", help="exact, structural, trained or reference; commas or repeated."),
+    ] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option("--setting", help="Only this setting (digits, ...); may be repeated.")
+    ] = None,
+    retrain: Annotated[bool, typer.Option("--retrain", help="Train the networks afresh first.")] = False,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="With --retrain: the seed; random (and shown) if not given.")
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="NOT_MEASURED fails as well.")] = False,
+    format: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.table,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Also write JSON, JUnit and Markdown to this folder.")
+    ] = None,
+) -> None:
+    """Judge claims.
+
+    Exit code 0: every selected claim HOLDS (or is not measured, without --strict); 1: at least one is VIOLATED,
+    INCONCLUSIVE, STALE or ERROR; 2: bad usage or bad input.
+
+    Example: resbench check --select 'veit-single-*' --setting digits
+    """
+    from resbench.check import Options, run_check
+
+    options = Options(
+        select=tuple(select or ()),
+        kinds=_split(kind),
+        settings=_split(setting),
+        retrain=retrain,
+        seed=seed,
+        strict=strict,
+        format=format.value,
+        out=out,
+    )
+    raise typer.Exit(run_check(options))
+
+
+@claims_app.callback()
+def claims_default(context: typer.Context, format: JsonOption = ListFormat.table) -> None:
+    """List the claims, show one, or write the lock.
+
+    Example: resbench claims show veit-single-delete-vgg
+    """
+    if context.invoked_subcommand is None:
+        _list(format)
+
+
+@claims_app.command("list")
+def claims_list(format: JsonOption = ListFormat.table) -> None:
+    """Every claim, one line each."""
+    _list(format)
+
+
+@claims_app.command("show")
+def claims_show(id: str, format: JsonOption = ListFormat.table) -> None:
+    """One claim, whole: statement, source, expectations and where their tolerances come from."""
+    import json
+
+    from resbench.baseline_seeds import false_alarms
+    from resbench.check import terminal_width
+    from resbench.claims import find, load_claims
+    from resbench.reports import claim_details
+
+    claim = find(load_claims(), id)
+    alarms = false_alarms(claim)
+    if format is ListFormat.json:
+        import msgspec
+
+        print(json.dumps({**msgspec.to_builtins(claim), "kind": claim.kind, "false_alarm": alarms}, indent=1))
+    else:
+        print(claim_details(claim, width=terminal_width(), false_alarm=alarms))
+
+
+@claims_app.command("lock")
+def claims_lock() -> None:
+    """Record the hash of every claim's normative fields; refuses to change the hash of a version."""
+    from resbench.claims import load_claims
+    from resbench.claims.lock import lock_path, write_lock
+
+    write_lock(load_claims(), lock_path())
+    print(f"wrote {lock_path().name}")
+
+
+@app.command()
+def train(
+    setting: Annotated[str, typer.Option("--setting", help="Whose networks to train.")] = "digits",
+    network: Annotated[list[str] | None, typer.Option("--network", help="Only this one; may be repeated.")] = None,
+    seed: Annotated[list[int] | None, typer.Option("--seed", min=0, help="Default 0; may be repeated.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for the checkpoints; several seeds get a folder each in it.")
+    ] = None,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Networks trained at the same time.")] = 2,
+) -> None:
+    """Train the networks that the claims need.  Started again, it goes on with what is missing.
+
+    Example: resbench train --setting digits --seed 7 --out /tmp/seven
+    """
+    from resbench.check import train_networks
+
+    for folder in train_networks(setting, tuple(network or ()), tuple(seed or (0,)), out, jobs):
+        print(folder)
+
+
+@app.command()
+def calibrate(
+    folders: Annotated[list[Path], typer.Argument(help="Checkpoint folders, one a seed (`resbench train --out`).")],
+    out: Annotated[Path, typer.Option("--out", help="The record to write or to extend.")],
+    setting: Annotated[str, typer.Option("--setting", help="Whose networks these are.")] = "digits",
+) -> None:
+    """Measure every trained claim on networks of other seeds, and record the raw values.
+
+    Tolerances and false-alarm probabilities come from this record.
+
+    Example: resbench calibrate /tmp/seeds/* --out baselines/claims/digits/seeds.json
+    """
+    from resbench.baseline_seeds import record_seeds
+
+    print(record_seeds(setting, folders, out))
+
+
+def _list(format: ListFormat) -> None:
+    import json
+
+    from resbench.check import terminal_width
+    from resbench.claims import catalogue_json, load_claims
+    from resbench.reports import claims_table
+
+    claims = load_claims()
+    print(
+        json.dumps(catalogue_json(claims), indent=1)
+        if format is ListFormat.json
+        else claims_table(claims, width=terminal_width())
+    )
+
+
+def _split(values: list[str] | None) -> tuple[str, ...]:
+    return tuple(part.strip() for value in values or () for part in value.split(",") if part.strip())
+
+
+def main() -> None:
+    """The console script."""
+    try:
+        app(prog_name="resbench")
+    except (UserError, NotMeasured) as error:
+        print(f"resbench: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("resbench: interrupted; finished measurements are kept for the next run", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)

@@ -1,0 +1,175 @@
+"""The pytest plugin: marker ``claims``, one item per claim and setting, a board of verdicts at the end.
+
+Imports nothing of resbench until a claim is collected: a project that merely has resbench installed pays nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from resbench.judge import Verdict
+    from resbench.plan import Item, Run
+
+_RUN: pytest.StashKey[Run] = pytest.StashKey()
+_ITEMS: pytest.StashKey[list[Item]] = pytest.StashKey()
+_VERDICT: pytest.StashKey[Verdict] = pytest.StashKey()
+_PARAMETER = "claim_item"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("resbench", "claims about residual networks")
+    group.addoption(
+        "--resbench-retrain", action="store_true", help="train the networks of the claims afresh before judging them"
+    )
+    group.addoption("--resbench-seed", type=int, default=None, help="seed of --resbench-retrain (default: random)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "claims: claims of the residual-network papers (resbench)")
+    if config.getoption("resbench_seed") is not None and not config.getoption("resbench_retrain"):
+        raise pytest.UsageError("--resbench-seed goes with --resbench-retrain")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "claim_verdict" not in metafunc.fixturenames:
+        return
+    from resbench.claims import load_claims
+    from resbench.errors import UserError
+    from resbench.plan import items_of
+
+    try:
+        items = items_of(load_claims())
+    except UserError as error:
+        raise pytest.UsageError(f"resbench: {error}") from error
+    metafunc.parametrize(_PARAMETER, items, ids=[item.id for item in items], indirect=True)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    session.config.stash[_ITEMS] = _claim_items(session.items)
+
+
+def _claim_items(tests: Sequence[pytest.Item]) -> list[Item]:
+    found: list[Item] = []
+    for test in tests:
+        params: dict[str, Any] = getattr(getattr(test, "callspec", None), "params", {})
+        if _PARAMETER in params:
+            found.append(params[_PARAMETER])
+    return found
+
+
+@pytest.fixture
+def claim_item(request: pytest.FixtureRequest) -> Item:
+    """The claim and setting of this test."""
+    item: Item = request.param
+    return item
+
+
+@pytest.fixture
+def claim_verdict(claim_item: Item, request: pytest.FixtureRequest) -> Verdict:
+    """The verdict on this test's claim; experiments run once a session, for all collected claims."""
+    from resbench.errors import UserError
+
+    config = request.config
+    try:
+        if _RUN not in config.stash:
+            config.stash[_RUN] = _new_run(config)
+        verdict = config.stash[_RUN].verdict(claim_item)
+    except UserError as error:
+        pytest.exit(f"resbench: {error}", returncode=2)
+    request.node.stash[_VERDICT] = verdict
+    shown = {"version": verdict.version, "status": verdict.status.value, "value": verdict.measured}
+    shown |= {"interval": verdict.interval, "expected": verdict.expected, "unit": verdict.unit}
+    for name, value in shown.items():
+        request.node.user_properties.append((f"resbench_{name}", value if value is None else str(value)))
+    return verdict
+
+
+def _new_run(config: pytest.Config) -> Run:
+    from resbench.check import retrained_folders
+    from resbench.plan import Run, partial_results
+    from resbench.records.places import baselines
+
+    items = config.stash[_ITEMS]
+    folders: dict[str, Path] = {}
+    if config.getoption("resbench_retrain"):
+        from filelock import FileLock
+
+        scratch = _scratch(config)
+        scratch.mkdir(parents=True, exist_ok=True)
+        # Under xdist the first worker trains; the others wait here and then find everything trained.
+        with FileLock(scratch.with_suffix(".lock")):
+            folders = retrained_folders(items, _seed(config), scratch)
+    present = folders or {"digits": baselines() / "checkpoints" / "digits"}
+    return Run(items, folders=folders, partial=partial_results(present))
+
+
+def _run_id(config: pytest.Config) -> str:
+    """The same in every process of one pytest run, another in every run."""
+    worker: dict[str, Any] | None = getattr(config, "workerinput", None)
+    return str(worker["testrunuid"]) if worker is not None else f"{id(config):x}"
+
+
+def _seed(config: pytest.Config) -> int:
+    given: int | None = config.getoption("resbench_seed")
+    if given is not None:
+        return given
+    import os
+    import time
+
+    source = _run_id(config) if hasattr(config, "workerinput") else f"{time.time_ns()}-{os.getpid()}"
+    return int(hashlib.sha256(source.encode()).hexdigest(), 16) % 1_000_000
+
+
+def _scratch(config: pytest.Config) -> Path:
+    if hasattr(config, "workerinput"):
+        return Path(tempfile.gettempdir()) / f"resbench-{_run_id(config)}"
+    return Path(tempfile.mkdtemp(prefix="resbench-"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    verdict = item.stash.get(_VERDICT, None)
+    if verdict is not None and call.when == "call":
+        # A plain attribute of plain values: xdist carries it to the process that prints.
+        report.__dict__["resbench_verdict"] = {
+            **verdict.to_json(),
+            "statement": verdict.statement,
+            "breaks": verdict.breaks,
+        }
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pytest.Config) -> None:
+    reports = [report for found in terminalreporter.stats.values() for report in found]
+    rows = [report.resbench_verdict for report in reports if hasattr(report, "resbench_verdict")]
+    if not rows:
+        return
+    from resbench.claims import load_claims
+    from resbench.judge import Status, Verdict
+    from resbench.reports import table
+
+    verdicts = []
+    for row in rows:
+        row = {key: value for key, value in row.items() if key != "checks"}
+        row["interval"] = None if row["interval"] is None else tuple(row["interval"])
+        verdicts.append(Verdict(**{**row, "status": Status(row["status"]), "checks": ()}))
+    terminalreporter.section("claims")
+    width = max(80, terminalreporter._tw.fullwidth)
+    terminalreporter.write_line(table(verdicts, load_claims(), width=width, colour=terminalreporter._tw.hasmarkup))
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """A run that ended leaves no measurements behind; an interrupted one does, and the next run reuses them."""
+    run = session.config.stash.get(_RUN, None)
+    if run is not None and exitstatus != pytest.ExitCode.INTERRUPTED:
+        run.finish()

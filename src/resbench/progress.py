@@ -1,0 +1,110 @@
+"""Progress bars on standard error, where that is a terminal; nothing elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from resbench.experiments.reading import Request
+
+__all__ = ["MeasurementProgress", "training_progress"]
+
+
+def _bar() -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+
+
+class MeasurementProgress:
+    """Shows which experiments are left and for how long; weighs each by its expected cost."""
+
+    def __init__(self) -> None:
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+        self._left: list[Request] = []
+
+    def __enter__(self) -> Self:
+        if sys.stderr.isatty():
+            self._progress = _bar()
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def started(self, requests: list[Request]) -> None:
+        from resbench.experiments.lab import COSTS
+
+        if self._progress is None:
+            return
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+        self._left = list(requests)
+        total = sum(COSTS.get(request.experiment, 1.0) for request in requests)
+        self._task = self._progress.add_task("measuring", total=total)
+
+    def finished(self, request: Request) -> None:
+        from resbench.experiments.lab import COSTS
+
+        if self._progress is None or self._task is None:
+            return
+        self._left = [other for other in self._left if other != request]
+        upcoming = self._left[0] if self._left else request
+        described = f"{upcoming.experiment.replace('_', ' ')} of {upcoming.network}"
+        self._progress.update(self._task, advance=COSTS.get(request.experiment, 1.0), description=described)
+
+
+@contextmanager
+def training_progress(costs: dict[str, float]) -> Iterator[TrainingProgress]:
+    """A bar over networks to train, weighed by ``costs`` (network to relative cost)."""
+    shown = TrainingProgress(costs)
+    try:
+        yield shown
+    finally:
+        shown.stop()
+
+
+class TrainingProgress:
+    """Told of every epoch; without a terminal it prints one line a finished network."""
+
+    def __init__(self, costs: dict[str, float]):
+        self._costs, self._shares = costs, dict.fromkeys(costs, 0.0)
+        self._progress = _bar() if sys.stderr.isatty() else None
+        self._finished = 0
+        if self._progress is not None:
+            self._task = self._progress.add_task("training", total=sum(costs.values()))
+            self._progress.start()
+
+    def report(self, network: str, done: int, total: int, *, saved: bool = False) -> None:
+        self._shares[network] = done / total
+        if saved:
+            self._finished += 1
+        if self._progress is not None:
+            completed = sum(self._costs[name] * share for name, share in self._shares.items())
+            self._progress.update(self._task, completed=completed, description=f"training {network}")
+        elif saved:
+            print(f"trained {network} ({self._finished} of {len(self._costs)})", file=sys.stderr, flush=True)
+
+    def stop(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()

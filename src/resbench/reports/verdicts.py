@@ -1,0 +1,204 @@
+"""What all reports of verdicts share: names, papers, counts, the explanation of one verdict; and strict JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from resbench.claims.model import Claim
+from resbench.judge import Check, Status, Verdict, summary
+from resbench.judging.values import short
+from resbench.reports.words import clean, symbols, unit_suffix, wrap
+
+__all__ = [
+    "EXPLAINED",
+    "Group",
+    "by_reason",
+    "counts",
+    "explain",
+    "grouped",
+    "label",
+    "measured_text",
+    "name",
+    "paper_title",
+    "remark",
+    "to_json",
+]
+
+EXPLAINED = (Status.VIOLATED, Status.INCONCLUSIVE, Status.STALE, Status.ERROR)
+"""What a report explains at length."""
+
+_PAPERS = {
+    "veit2016": ("Veit, Wilber, Belongie 2016", "1605.06431"),
+    "he2016": ("He, Zhang, Ren, Sun 2016", "1603.05027"),
+    "huang2016": ("Huang, Sun, Liu, Sedra, Weinberger 2016", "1603.09382"),
+    "he2015": ("He, Zhang, Ren, Sun 2015", "1512.03385"),
+    "srivastava2015": ("Srivastava, Greff, Schmidhuber 2015", "1505.00387"),
+}
+_OTHER = "other"
+_ENTRIES = 12
+
+
+@dataclass(frozen=True)
+class Group:
+    """The verdicts on one paper's claims, in the catalogue's order."""
+
+    paper: str
+    title: str
+    verdicts: tuple[Verdict, ...]
+
+
+def name(verdict: Verdict) -> str:
+    """``id@setting``, as pytest names the item."""
+    return clean(f"{verdict.id}@{verdict.setting}")
+
+
+def label(status: Status) -> str:
+    """The word a person reads; NOT_MEASURED is no shouting matter."""
+    return "not measured" if status is Status.NOT_MEASURED else status.value
+
+
+def paper_title(paper: str, arxiv: str = "") -> str:
+    """``Veit, Wilber, Belongie 2016 (arXiv:1605.06431v2)``; ``arxiv`` is the id with its version."""
+    title = _PAPERS[paper][0] if paper in _PAPERS else clean(paper)
+    return f"{title} (arXiv:{clean(arxiv)})" if arxiv else title
+
+
+def grouped(verdicts: Sequence[Verdict], claims: Sequence[Claim] = ()) -> list[Group]:
+    """The verdicts by paper: the five known ones first, then others as they come.
+
+    A verdict whose claim is not among ``claims`` is placed by the arXiv id of its source.
+    """
+    order = {claim.id: index for index, claim in enumerate(claims)}
+    papers = {claim.id: claim.paper for claim in claims if claim.paper}
+    editions = {claim.paper: f"{claim.source.arxiv}{claim.source.version}" for claim in claims if claim.source}
+    known = {arxiv: paper for paper, (_, arxiv) in _PAPERS.items()}
+    found: dict[str, list[Verdict]] = {paper: [] for paper in _PAPERS}
+    for verdict in verdicts:
+        cited = re.match(r"arXiv:([^,\s]+?)(v\d+)?(?:,|\s|$)", verdict.source)
+        arxiv, version = (cited[1], cited[2] or "") if cited else ("", "")
+        paper = papers.get(verdict.id) or known.get(arxiv) or (f"arXiv:{arxiv}" if arxiv else _OTHER)
+        if arxiv and paper in _PAPERS:
+            editions.setdefault(paper, arxiv + version)
+        found.setdefault(paper, []).append(verdict)
+    return [
+        Group(
+            paper,
+            paper_title(paper, editions.get(paper, "")),
+            tuple(sorted(members, key=lambda verdict: order.get(verdict.id, len(order)))),
+        )
+        for paper, members in found.items()
+        if members
+    ]
+
+
+def counts(verdicts: Sequence[Verdict], always: Iterable[Status] = ()) -> str:
+    """``31 HOLDS, 1 VIOLATED, 12 not measured``: the statuses that occur, and those ``always`` named."""
+    totals = summary(verdicts)
+    last = Status.NOT_MEASURED
+    order = [*(status for status in Status if status is not last), last]
+    named = [status for status in order if totals[status.value] or status in always]
+    return ", ".join(f"{totals[status.value]} {label(status)}" for status in named)
+
+
+def by_reason(verdicts: Iterable[Verdict]) -> dict[str, list[Verdict]]:
+    """Those NOT_MEASURED by their reason; statements that assert nothing have one reason in common."""
+    found: dict[str, list[Verdict]] = {}
+    for verdict in verdicts:
+        if verdict.status is Status.NOT_MEASURED:
+            reason = "asserts nothing measurable" if verdict.kind == "text" else clean(verdict.message)
+            found.setdefault(reason or "no reason given", []).append(verdict)
+    return found
+
+
+def measured_text(value: Any, interval: tuple[float, float] | None, unit: str) -> str:
+    """``0.93 [0.91, 0.95] %``.
+
+    The interval of a list or table is that of one of its entries, which the judge's message names; not shown here.
+    """
+    if value is None:
+        return "nothing"
+    single = not isinstance(value, list | tuple | Mapping)
+    span = f" [{short(interval[0])}, {short(interval[1])}]" if single and interval is not None else ""
+    return clean(short(value, _ENTRIES)) + span + unit_suffix(unit)
+
+
+def remark(message: str, expected: str) -> str:
+    """What the judge's sentence says beyond ``measured ..., expected ...``, which are shown on lines of their own."""
+    text = clean(message)
+    opening, found, rest = text.partition(f", expected {clean(expected)}")
+    return rest.lstrip("; ") if expected and found and opening.startswith("measured ") else text
+
+
+def explain(verdict: Verdict, width: int = 80) -> str:
+    """Why a verdict is what it is, in lines of at most ``width`` characters: for failing tests and under the board."""
+    unit = verdict.unit
+    fields = [("statement", verdict.statement), ("source", verdict.source)]
+    if len(verdict.checks) > 1:
+        fields += [("check", _check_text(check)) for check in verdict.checks]
+    else:
+        fields += [
+            ("measured", measured_text(verdict.measured, verdict.interval, unit)),
+            ("expected", symbols(verdict.expected) + unit_suffix(unit) if verdict.expected else ""),
+            ("message", remark(verdict.message, verdict.expected)),
+            *(("how", _how(check)) for check in verdict.checks),
+        ]
+    fields.append(("what usually breaks it:", verdict.breaks))
+    lines = wrap(f"{label(verdict.status)}  {name(verdict)}  (claim version {verdict.version})", width, rest="  ")
+    for title, text in fields:
+        if text:
+            lines += wrap(text, width, f"  {title:<10} " if len(title) < 12 else f"  {title} ", " " * 13)
+    return "\n".join(lines)
+
+
+def _check_text(check: Check) -> str:
+    judgement = check.judgement
+    parts = [f"{label(judgement.status)}: measured {measured_text(judgement.measured, judgement.interval, check.unit)}"]
+    if judgement.expected:
+        parts.append(f"expected {symbols(judgement.expected)}{unit_suffix(check.unit)}")
+    rest = remark(judgement.message, judgement.expected)
+    return "; ".join([", ".join(parts), *([rest] if rest else []), _how(check)])
+
+
+def _how(check: Check) -> str:
+    """``lesions.error(network='vgg15'), Wilson, n = 797; detail``."""
+    params = ", ".join(f"{key}={value!r}" for key, value in check.params.items())
+    parts = [f"{check.quantity}({params})"]
+    if check.method and check.method != "exact":
+        parts.append(check.method)
+    if check.n is not None:
+        parts.append(f"n = {check.n}")
+    return clean(", ".join(parts) + (f"; {check.detail}" if check.detail else ""))
+
+
+def to_json(verdicts: Sequence[Verdict], environment: Mapping[str, object]) -> str:
+    """The verdicts as strict JSON, schema 1; numbers that JSON lacks become ``"nan"``, ``"inf"`` and ``"-inf"``."""
+    document = {
+        "schema": 1,
+        "environment": environment,
+        "verdicts": [verdict.to_json() for verdict in verdicts],
+        "summary": summary(verdicts),
+    }
+    return json.dumps(_strict(document), indent=1, allow_nan=False)
+
+
+def _strict(value: Any) -> Any:
+    """The value in JSON's own types; fractions and whatever else JSON lacks as text."""
+    if hasattr(value, "tolist"):  # arrays and scalars of numpy or torch
+        value = value.tolist()
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, Fraction):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): _strict(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_strict(entry) for entry in value]
+    return str(value)

@@ -1,0 +1,1 @@
+"""The claims as pytest items; ``pytest --pyargs resbench -m claims`` runs them from anywhere."""

@@ -1,0 +1,19 @@
+"""One test for every claim and setting; :mod:`resbench.plugin` makes the items and shows the board."""
+
+from __future__ import annotations
+
+import pytest
+
+from resbench.judge import Status, Verdict
+
+pytestmark = pytest.mark.claims
+
+
+def test_claim(claim_verdict: Verdict) -> None:
+    """Passes where the claim HOLDS, is skipped with the reason where it is not measured, else fails and explains."""
+    from resbench.reports import explain
+
+    if claim_verdict.status is Status.NOT_MEASURED:
+        pytest.skip(f"NOT_MEASURED: {claim_verdict.message}")
+    if claim_verdict.status is not Status.HOLDS:
+        pytest.fail(explain(claim_verdict), pytrace=False)
