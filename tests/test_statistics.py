@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import kendalltau, spearmanr
+
 from resbench.statistics import (
     bootstrap_weights,
     clopper_pearson,
@@ -12,7 +14,6 @@ from resbench.statistics import (
     resampled_errors,
     wilson,
 )
-from scipy.stats import kendalltau, spearmanr
 
 
 def test_wilson_by_hand() -> None:
@@ -37,7 +38,7 @@ def test_proportion_intervals_hold_the_share_and_mirror(interval: object, data: 
 
 
 def test_proportion_interval_needs_samples() -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="n must be"):
         wilson(0, 0)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -80,7 +82,8 @@ def check(
         format=format.value,
         out=out,
     )
-    raise typer.Exit(run_check(options))
+    with _interruptible("finished measurements are kept for the next run"):
+        raise typer.Exit(run_check(options))
 
 
 @claims_app.callback()
@@ -145,8 +148,9 @@ def train(
     """
     from resbench.check import train_networks
 
-    for folder in train_networks(setting, tuple(network or ()), tuple(seed or (0,)), out, jobs):
-        print(folder)
+    with _interruptible("finished networks are kept; start the command again to go on"):
+        for folder in train_networks(setting, tuple(network or ()), tuple(seed or (0,)), out, jobs):
+            print(folder)
 
 
 @app.command()
@@ -163,7 +167,8 @@ def calibrate(
     """
     from resbench.baseline_seeds import record_seeds
 
-    print(record_seeds(setting, folders, out))
+    with _interruptible("finished seeds are recorded; start the command again with the others"):
+        print(record_seeds(setting, folders, out))
 
 
 def _list(format: ListFormat) -> None:
@@ -185,6 +190,15 @@ def _split(values: list[str] | None) -> tuple[str, ...]:
     return tuple(part.strip() for value in values or () for part in value.split(",") if part.strip())
 
 
+@contextmanager
+def _interruptible(kept: str) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"resbench: interrupted; {kept}", file=sys.stderr)
+        raise typer.Exit(130) from None
+
+
 def main() -> None:
     """The console script."""
     try:
@@ -192,9 +206,3 @@ def main() -> None:
     except (UserError, NotMeasured) as error:
         print(f"resbench: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("resbench: interrupted; finished measurements are kept for the next run", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(141)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from resbench.claims import catalogue_json, check_quantities, cite, find, load_claims, resolve_quantity, select
 from resbench.claims.model import AtLeast, Claim
 from resbench.errors import UserError
@@ -82,7 +83,9 @@ def test_a_claim_may_have_its_own_paper_and_source(tmp_path: Path) -> None:
 
 
 def test_order_is_by_file_name_then_as_written(tmp_path: Path) -> None:
-    second = write(tmp_path, HEAD + CLAIM.replace("veit-sound", "b-two") + CLAIM.replace("veit-sound", "b-one"), "b.toml")
+    second = write(
+        tmp_path, HEAD + CLAIM.replace("veit-sound", "b-two") + CLAIM.replace("veit-sound", "b-one"), "b.toml"
+    )
     first = write(tmp_path, HEAD + CLAIM.replace("veit-sound", "a-three"), "a.toml")
     assert [claim.id for claim in load_claims([second, first])] == ["a-three", "b-two", "b-one"]
 
@@ -258,7 +261,11 @@ def test_quantities_resolve() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("combinatorics.", "combinatoric.", "quantity: resbench.experiments has no module 'combinatoric'; did you mean"),
+        (
+            "combinatorics.",
+            "combinatoric.",
+            "quantity: resbench.experiments has no module 'combinatoric'; did you mean",
+        ),
         ("path_count", "paths_count", "has no function 'paths_count'; did you mean 'path_count'?"),
         ("path_count", "limit", "has no function 'limit'"),
         ("n = 54", "m = 54", "params.m: combinatorics.path_count takes no such parameter"),

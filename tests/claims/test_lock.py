@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+
 from resbench.claims import load_claims
 from resbench.claims.lock import fingerprint, lock_path, read_lock, verify, write_lock
 from resbench.claims.model import AtLeast, AtMost, Claim, Expectation, Source, Within
@@ -161,9 +162,17 @@ def test_several_conflicts_are_one_line(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "<<<<<<< HEAD", '{"schema": 2, "claims": {}}', '{"schema": 1}', '{"schema": 1, "claims": {"a-b": {"1": "x"}}}',
-     '{"schema": 1, "claims": {"a-b": {"zero": "0123456789abcdef"}}}', '{"schema": 1, "claims": {"a-b": {"0": "0123456789abcdef"}}}'],
-)  # fmt: skip
+    [
+        "",
+        "[]",
+        "<<<<<<< HEAD",
+        '{"schema": 2, "claims": {}}',
+        '{"schema": 1}',
+        '{"schema": 1, "claims": {"a-b": {"1": "x"}}}',
+        '{"schema": 1, "claims": {"a-b": {"zero": "0123456789abcdef"}}}',
+        '{"schema": 1, "claims": {"a-b": {"0": "0123456789abcdef"}}}',
+    ],
+)
 def test_a_broken_lock_is_one_line(tmp_path: Path, text: str) -> None:
     path = tmp_path / "claims.lock"
     path.write_text(text)

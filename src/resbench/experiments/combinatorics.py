@@ -39,8 +39,10 @@ __all__ = [
     "stage_firsts",
     "stochastic_length_deviation",
     "stochastic_mean_length",
+    "surviving_counts",
     "surviving_share",
     "swap_tau",
+    "swap_taus",
     "tau_formula_gaps",
 ]
 

@@ -1,4 +1,4 @@
-"""Lesions: what a trained network's errors become when units are deleted, exchanged or duplicated (Veit 2016, section 4).
+"""Lesions: what errors become when units are deleted, exchanged or duplicated (Veit 2016, section 4).
 
 Deleting a unit removes its residual branch and keeps its shortcut, at test time only and without fine-tuning:
 ``y' = after(shortcut(x))``.  Every result is a boolean per lesion and test image; the statistics are computed from
@@ -82,7 +82,7 @@ def _without(unit: ResidualUnit) -> Map:
 
 
 def _plain_body(network: PlainNetwork) -> Body:
-    """A deleted layer leaves its input; the pooling after it stays.  The first layer changes the width: not deletable."""
+    """A deleted layer leaves its input, the pooling after it stays; the first changes the width: not deletable."""
 
     def applied(index: int) -> Map:
         return lambda x: network.pool_after(index, network.layers[index](x))
@@ -123,7 +123,7 @@ def single_deletion(member: Member) -> dict[str, Any]:
 
 
 def multiple_deletion(member: Member) -> dict[str, Any]:
-    """Delete ``k = 1..20`` units drawn at random without replacement, never the first of a stage (the paper's protocol).
+    """Delete ``k = 1..20`` random units, without replacement, never the first of a stage (the paper's protocol).
 
     Returns ``k``: ints ``(runs,)``; ``wrong``: booleans ``(runs, images)``; ``whole``: booleans ``(images,)``.
     """
@@ -165,7 +165,7 @@ def reordering(member: Member) -> dict[str, Any]:
 
 
 def duplication(member: Member) -> dict[str, Any]:
-    """Apply ``k`` random units twice in a row, never the first of a stage; the shape of :func:`multiple_deletion`'s result."""
+    """Apply ``k`` random units twice in a row, never the first of a stage; a result like :func:`multiple_deletion`'s."""
     parts = body(member.network)
     generator = np.random.default_rng((member.half, 47))
     ks = [k for k in DUPLICATIONS if k <= len(parts.ordinary) for _ in range(DRAWS)]

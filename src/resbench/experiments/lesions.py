@@ -99,7 +99,8 @@ def ordinary_mean_increase(single: Result, *, network: str) -> Measurement:
 @reads(("single_deletion", "network"))
 def ordinary_share_within(single: Result, *, network: str, points: float) -> Measurement:
     """Share of the ordinary units whose deletion costs at most ``points``, percent."""
-    within = _ordinary(single) <= points
+    # Percentages are sums of floats: an increase of exactly `points` must count as within.
+    within = _ordinary(single) <= points + 1e-9
     detail = f"{int(within[0].sum())} of {within.shape[1]} ordinary units"
     return _scalar(100.0 * within.mean(1), single, detail, **_per_unit(single))
 

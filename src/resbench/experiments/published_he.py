@@ -23,7 +23,6 @@ __all__ = [
     "error_difference",
     "error_differences",
     "errors",
-    "failures",
     "gate_bias_grid",
     "gate_openness",
     "map_reductions",
@@ -114,11 +113,6 @@ def best_network(*, collection: str, networks: Sequence[str] | None = None) -> s
     if len(best) > 1:
         raise ValueError(f"{' and '.join(best)} share the lowest error")
     return best[0]
-
-
-def failures(*, collection: str) -> list[str]:
-    """The networks that the paper calls failed (test error above 20 %), sorted by name."""
-    return sorted(name for name, error in _errors(collection).items() if error == FAIL)
 
 
 def z_score(*, collection: str, first: str, second: str) -> float:

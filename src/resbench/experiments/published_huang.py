@@ -1,6 +1,7 @@
 """Arithmetic on the numbers that Huang 2016 printed (``claims/published/huang2016.toml``).
 
-All values are the decimal numbers of the paper, kept as fractions: differences, ratios and arg-mins are exact.
+The decimal numbers of the paper are computed with as fractions and rounded once, at the end: a difference of 1.16
+points is the float 1.16.
 A network's error is named ``row.arm``: ``cifar10.constant`` is Table 1's constant-depth CIFAR-10 error.
 Errors and improvements are in percent (or percentage points) throughout.
 """
@@ -68,15 +69,15 @@ def _error(name: str, version: str = "v3") -> Fraction:
     return Fraction(first.get(arm, _data()["table_1"][row][arm]))
 
 
-def difference(first: str, second: str) -> Fraction:
+def difference(first: str, second: str) -> float:
     """``first - second``, percentage points."""
-    return _error(first) - _error(second)
+    return float(_error(first) - _error(second))
 
 
-def relative_improvement(first: str, second: str, version: str = "v3") -> Fraction:
+def relative_improvement(first: str, second: str, version: str = "v3") -> float:
     """By how much ``second`` is below ``first``, in percent of ``first``."""
     before, after = _error(first, version), _error(second, version)
-    return 100 * (before - after) / before
+    return float(100 * (before - after) / before)
 
 
 def z_score(first: str, second: str) -> float:
@@ -93,30 +94,30 @@ def p_value(first: str, second: str) -> float:
     return math.erfc(abs(z_score(first, second)) / math.sqrt(2))
 
 
-def baseline_spread() -> Fraction:
+def baseline_spread() -> float:
     """Largest minus smallest of the constant-depth CIFAR-100 errors that one version prints, points."""
     values = [Fraction(value) for value in _data()["cifar100_constant"].values()]
-    return max(values) - min(values)
+    return float(max(values) - min(values))
 
 
-def version_differences(names: Sequence[str]) -> list[Fraction]:
+def version_differences(names: Sequence[str]) -> list[float]:
     """Version 3 minus version 1 of each network's error, points."""
-    return [_error(name) - _error(name, "v1") for name in names]
+    return [float(_error(name) - _error(name, "v1")) for name in names]
 
 
-def gain_of_longer_training(arm: str) -> Fraction:
+def gain_of_longer_training(arm: str) -> float:
     """Error on ImageNet after 90 epochs minus after 120, points."""
     errors = _data()["imagenet_by_epochs"][arm]
-    return Fraction(errors["90"] - errors["120"])
+    return float(errors["90"] - errors["120"])
 
 
-def time_ratio(row: str) -> Fraction:
+def time_ratio(row: str) -> float:
     """Training time of stochastic over constant depth (Table 2, hours and minutes)."""
     times = _data()["table_2"][row]
-    return Fraction(_minutes(times["stochastic"]), _minutes(times["constant"]))
+    return _minutes(times["stochastic"]) / _minutes(times["constant"])
 
 
-def time_savings(rows: Sequence[str]) -> list[Fraction]:
+def time_savings(rows: Sequence[str]) -> list[float]:
     """Training time saved, percent of constant depth's, for each row of Table 2."""
     return [100 * (1 - time_ratio(row)) for row in rows]
 
@@ -126,16 +127,13 @@ def _minutes(time: str) -> int:
     return 60 * int(hours) + int(minutes)
 
 
-def gradient_ratio_bounds() -> list[Fraction]:
+def gradient_ratio_bounds() -> list[float]:
     """The least stochastic / constant ratio of first-layer gradients that figure 7 allows, per phase of training.
 
     The phases are those between drops of the learning rate; each curve is known as ``[low, high]`` there.
     """
     figure = _data()["figure_7"]
-    return [
-        Fraction(low) / Fraction(high)
-        for (low, _), (_, high) in zip(figure["stochastic"], figure["constant"], strict=True)
-    ]
+    return [float(low / high) for (low, _), (_, high) in zip(figure["stochastic"], figure["constant"], strict=True)]
 
 
 def _heatmap() -> dict[int, dict[Fraction, Fraction]]:
@@ -145,18 +143,18 @@ def _heatmap() -> dict[int, dict[Fraction, Fraction]]:
     return {int(depth): dict(zip(columns, row, strict=True)) for depth, row in table.items()}
 
 
-def heatmap_best() -> list[Fraction]:
+def heatmap_best() -> list[float]:
     """The p_L of the lowest error at each depth, shallow to deep (figure 8, right)."""
-    return [min(row, key=row.__getitem__) for row in _heatmap().values()]
+    return [float(min(row, key=row.__getitem__)) for row in _heatmap().values()]
 
 
-def heatmap_differences(depths: Sequence[int], p_last: str = "0.5") -> list[Fraction]:
+def heatmap_differences(depths: Sequence[int], p_last: str = "0.5") -> list[float]:
     """Error at ``p_last`` minus error at constant depth (p_L = 1), points, at each of ``depths`` layers."""
     table = _heatmap()
-    return [table[depth][Fraction(p_last)] - table[depth][Fraction(1)] for depth in depths]
+    return [float(table[depth][Fraction(p_last)] - table[depth][Fraction(1)]) for depth in depths]
 
 
-def heatmap_gains(p_last: str = "0.5") -> list[list[Fraction | int]]:
+def heatmap_gains(p_last: str = "0.5") -> list[list[float]]:
     """Pairs ``[depth, points gained over constant depth]``."""
     depths = list(_heatmap())
     return [[depth, -change] for depth, change in zip(depths, heatmap_differences(depths, p_last), strict=True)]
@@ -166,66 +164,70 @@ def _curve(rule: Rule) -> dict[Fraction, Fraction]:
     return dict(_data()["figure_8_curves"][rule])
 
 
-def curve(rule: Rule, low: str = "0", high: str = "1") -> list[Fraction]:
+def curve(rule: Rule, low: str = "0", high: str = "1") -> list[float]:
     """The errors of figure 8 (left) for ``low <= p_L <= high``, by ascending p_L."""
-    return [error for p, error in _curve(rule).items() if Fraction(low) <= p <= Fraction(high)]
+    return [float(error) for p, error in _curve(rule).items() if Fraction(low) <= p <= Fraction(high)]
 
 
-def curve_best(rule: Rule) -> Fraction:
+def curve_best(rule: Rule) -> float:
     """The p_L of the curve's lowest error."""
     errors = _curve(rule)
-    return min(errors, key=errors.__getitem__)
+    return float(min(errors, key=errors.__getitem__))
 
 
-def curve_against_heatmap() -> Fraction:
+def curve_against_heatmap() -> float:
     """Largest difference between the linear curve and the heat map's row of 110 layers where both print p_L."""
     errors = _curve("linear")
-    return max(abs(error - errors[p]) for p, error in _heatmap()[110].items())
+    return float(max(abs(error - errors[p]) for p, error in _heatmap()[110].items()))
 
 
-def linear_minus_uniform(p_lasts: Sequence[str]) -> list[Fraction]:
+def linear_minus_uniform(p_lasts: Sequence[str]) -> list[float]:
     """Error under linear decay minus under the uniform rule, points, for each p_L."""
     linear, uniform = _curve("linear"), _curve("uniform")
-    return [linear[Fraction(p)] - uniform[Fraction(p)] for p in p_lasts]
+    return [float(linear[Fraction(p)] - uniform[Fraction(p)]) for p in p_lasts]
 
 
-def linear_against_constant(p_last: str) -> Fraction:
+def linear_against_constant(p_last: str) -> float:
     """Error under linear decay to ``p_last`` minus constant depth's, CIFAR-10, 110 layers, points."""
-    return _curve("linear")[Fraction(p_last)] - _error("cifar10.constant")
+    return float(_curve("linear")[Fraction(p_last)] - _error("cifar10.constant"))
 
 
-def p_lasts_beating_baseline(rule: Rule) -> list[Fraction]:
+def p_lasts_beating_baseline(rule: Rule) -> list[float]:
     """The p_L < 1 whose error is below constant depth's on CIFAR-10 (p_L = 1 *is* constant depth)."""
-    return [p for p, error in _curve(rule).items() if p < 1 and error < _error("cifar10.constant")]
+    return [float(p) for p, error in _curve(rule).items() if p < 1 and error < _error("cifar10.constant")]
 
 
-def baseline_crossing(rule: Rule) -> Fraction:
+def baseline_crossing(rule: Rule) -> float:
     """The p_L at which the curve, coming from small p_L, first falls to constant depth's error; interpolated."""
     baseline = _error("cifar10.constant")
     points = list(_curve(rule).items())
     for (p, error), (next_p, next_error) in pairwise(points):
         if next_error <= baseline < error:
-            return p + (next_p - p) * (error - baseline) / (error - next_error)
+            return float(p + (next_p - p) * (error - baseline) / (error - next_error))
     raise ValueError(f"the {rule} curve does not cross the baseline")
 
 
-def epochs_of(recipe: str) -> Fraction:
-    """The epochs of a recipe; from its iterations, batch and training images where it counts those."""
+def _epochs(recipe: str) -> Fraction:
     constants = _data()["recipe"][recipe]
     if "epochs" in constants:
         return Fraction(constants["epochs"])
     return Fraction(constants["iterations"] * constants["batch"], constants["images"])
 
 
-def images_seen_ratio(first: str, second: str) -> Fraction:
+def epochs_of(recipe: str) -> float:
+    """The epochs of a recipe; from its iterations, batch and training images where it counts those."""
+    return float(_epochs(recipe))
+
+
+def images_seen_ratio(first: str, second: str) -> float:
     """Training images that the first recipe shows, counted with repetition, over those of the second."""
-    seen = [epochs_of(recipe) * _data()["recipe"][recipe]["images"] for recipe in (first, second)]
-    return Fraction(seen[0], seen[1])
+    seen = [_epochs(recipe) * _data()["recipe"][recipe]["images"] for recipe in (first, second)]
+    return float(seen[0] / seen[1])
 
 
-def drop_fractions(recipe: str) -> list[Fraction]:
+def drop_fractions(recipe: str) -> list[float]:
     """After which shares of the training the learning rate is divided by ten."""
-    return [drop / epochs_of(recipe) for drop in _data()["recipe"][recipe]["drops"]]
+    return [float(drop / _epochs(recipe)) for drop in _data()["recipe"][recipe]["drops"]]
 
 
 def validation_images(recipe: str) -> int:

@@ -1,7 +1,7 @@
-"""Exact quantities of stochastic depth's survival schedules (Huang 2016, section 3), in fractions.
+"""Exact quantities of stochastic depth's survival schedules (Huang 2016, section 3).
 
-Only the standard deviation, a square root, is rounded.  A probability parameter is text (``"1/2"``, ``"0.2"``) or a
-number, which stands for its shortest decimal form; anything that is no probability raises ValueError.
+Results are fractions, but for the statistics of the drawn depth, which are rounded once.  A probability parameter is
+text (``"1/2"``, ``"0.2"``) or a number, which stands for its shortest decimal form; anything else raises ValueError.
 Units are counted from 1; ``l = 0`` is the input.  The formulas are written out here, not taken from
 :mod:`resbench.networks.sampling`, so that the two can disagree.
 """
@@ -87,9 +87,9 @@ def limit_gaps(ns: Sequence[int], p_last: Probability, limit: Probability) -> li
     return [(Fraction(str(limit)) - relative_depth(n, p_last)) * n for n in ns]
 
 
-def depth_variance(n: int, p_last: Probability, schedule: Schedule = "linear") -> Fraction:
+def depth_variance(n: int, p_last: Probability, schedule: Schedule = "linear") -> float:
     """``Var[L~] = sum of p_l (1 - p_l)``: units survive independently (equation 2)."""
-    return sum((p * (1 - p) for p in _all(n, p_last, schedule)), Fraction(0))
+    return float(sum(p * (1 - p) for p in _all(n, p_last, schedule)))
 
 
 def depth_deviation(n: int, p_last: Probability, schedule: Schedule = "linear") -> float:
@@ -97,9 +97,9 @@ def depth_deviation(n: int, p_last: Probability, schedule: Schedule = "linear") 
     return math.sqrt(depth_variance(n, p_last, schedule))
 
 
-def depth_probability(n: int, p_last: Probability, depth: int, schedule: Schedule = "linear") -> Fraction:
+def depth_probability(n: int, p_last: Probability, depth: int, schedule: Schedule = "linear") -> float:
     """The probability that a mini-batch uses exactly ``depth`` of the ``n`` units."""
-    return _distribution(n, p_last, schedule)[depth]
+    return float(_distribution(n, p_last, schedule)[depth])
 
 
 def depth_range(n: int, p_last: Probability, tail: Probability = "0.025", schedule: Schedule = "linear") -> list[int]:

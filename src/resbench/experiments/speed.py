@@ -1,4 +1,4 @@
-"""Time that stochastic depth saves by really skipping branches: a ratio of paired steps in one run (Huang 2016, table 2)."""
+"""Time that stochastic depth saves by really skipping branches: a paired ratio in one run (Huang 2016, table 2)."""
 
 from __future__ import annotations
 

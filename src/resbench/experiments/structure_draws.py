@@ -139,7 +139,7 @@ def depth_as_drawn(schedule: Schedule, p_last: float, draws: int = 10_000) -> Me
         mean,
         interval=(mean - half, mean + half),
         method="normal approximation of the mean over draws",
-        samples={"depth": list(depths)},
+        samples={"draws_of_depth": [depths.count(depth) for depth in range(N_UNITS + 1)]},
         n=draws,
         detail=f"standard deviation {spread:.2f} units, range {min(depths)} to {max(depths)}",
     )

@@ -18,6 +18,7 @@ __all__ = [
     "activation_places",
     "asymmetric_equivalence",
     "input_deviation",
+    "input_growth",
     "normalisation_error",
     "plain_activations",
     "shortcut_alteration",
@@ -192,6 +193,12 @@ def input_deviation(*, order: Order, units: int) -> list[float]:
     firsts = [next(m for m in unit.residual if isinstance(m, CopiesConv2d)) for unit in network.residual_units()]
     calls = _trace(network, images(), lambda module: any(module is first for first in firsts))
     return [float(entered.std()) for _, entered, _ in calls]
+
+
+def input_growth(*, order: Order, units: int) -> list[list[float]]:
+    """Pairs ``[l, deviation]`` of :func:`input_deviation`, ``l`` from 1."""
+    deviations = input_deviation(order=order, units=units)
+    return [[float(unit), deviation] for unit, deviation in enumerate(deviations, start=1)]
 
 
 @torch.no_grad()

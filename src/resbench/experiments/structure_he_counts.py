@@ -12,6 +12,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from resbench.networks.copies import CopiesConv2d, CopiesLinear
 from resbench.networks.residual import NetworkSpec, ResidualNetwork, build, parameter_count
@@ -55,7 +56,9 @@ def _imagenet_spec(depth: int, order: Order) -> NetworkSpec:
     return NetworkSpec(units=_IMAGENET_UNITS[depth], widths=widths, unit=unit, classes=1000, stem="imagenet")
 
 
+@cache
 def _build(spec: NetworkSpec) -> ResidualNetwork:
+    """The network on the meta device; built once a process (a thousand layers take a third of a second): read only."""
     network = build(spec, device="meta")
     assert isinstance(network, ResidualNetwork)
     return network
@@ -63,14 +66,7 @@ def _build(spec: NetworkSpec) -> ResidualNetwork:
 
 def cifar_parameters(*, depth: int, body: Body = "basic", order: Order = "original", batch_norm: bool = True) -> int:
     """Learnable parameters of a CIFAR-10 network, with or without those of BN."""
-    everything, without = _parameters(depth, body, order)
-    return everything if batch_norm else without
-
-
-@cache
-def _parameters(depth: int, body: Body, order: Order) -> tuple[int, int]:
-    network = _build(_cifar_spec(depth, body, order))
-    return parameter_count(network), parameter_count(network, batch_norm=False)
+    return parameter_count(_build(_cifar_spec(depth, body, order)), batch_norm=batch_norm)
 
 
 def cifar_parameter_counts(*, depths: Sequence[int]) -> list[int]:
@@ -188,7 +184,8 @@ def _multiply_adds(depth: int, body: Body) -> int:
 
     On the CPU: the meta device's shape functions take seconds to import.
     """
-    network = _build(_cifar_spec(depth, body, "preact")).to_empty(device="cpu").eval()
+    network = _build(_cifar_spec(depth, body, "preact")).eval()
+    state = {name: torch.zeros(tensor.shape, dtype=tensor.dtype) for name, tensor in network.state_dict().items()}
     total = 0
 
     def count(module: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
@@ -196,13 +193,12 @@ def _multiply_adds(depth: int, body: Body) -> int:
         assert isinstance(module, CopiesConv2d | CopiesLinear)
         total += output[0].numel() * module.weight[0].numel()
 
-    for module in network.modules():
-        if isinstance(module, CopiesConv2d | CopiesLinear):
-            module.register_forward_hook(count)
+    weighted = [module for module in network.modules() if isinstance(module, CopiesConv2d | CopiesLinear)]
+    handles = [module.register_forward_hook(count) for module in weighted]
     with torch.no_grad():
-        for tensor in (*network.parameters(), *network.buffers()):
-            tensor.zero_()
-        network(torch.zeros(1, 3, 32, 32))
+        functional_call(network, state, (torch.zeros(1, 3, 32, 32),))
+    for handle in handles:
+        handle.remove()
     return total
 
 

@@ -37,7 +37,6 @@ __all__ = [
     "mean_against_test_linear_network",
     "mean_against_test_one_unit",
     "mean_against_test_z",
-    "on_meta",
     "random_images",
     "stochastic_recipe",
     "thin_network",
@@ -74,9 +73,9 @@ def thin_network(spec: NetworkSpec = THIN, *, copies: int = 1, dtype: torch.dtyp
 
 
 def random_images(count: int, *, side: int = 8, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
-    return torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(
-        dtype
-    )
+    """Normal noise ``(count, 3, side, side)``."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(count, 3, side, side, generator=generator, dtype=torch.float64).to(dtype)
 
 
 def stochastic_recipe(schedule: Schedule, p_last: float, spec: NetworkSpec = THIN) -> Recipe:
@@ -252,7 +251,7 @@ def _paper_spec(name: str) -> NetworkSpec:
     return NetworkSpec(units=(int(units),) * 3, unit=UnitSpec(order="original"))
 
 
-def on_meta(spec: NetworkSpec) -> ResidualNetwork:
+def _on_meta(spec: NetworkSpec) -> ResidualNetwork:
     with torch.device("meta"):
         return ResidualNetwork(spec).eval()
 
@@ -270,11 +269,11 @@ def unit_table(network: str = "cifar-110", side: int = 32) -> list[int]:
 
 
 def branch_layers(network: str = "cifar-110") -> list[str]:
-    """The layers of a residual branch in order (the same in all units, or ValueError)."""
+    """The layers of a residual branch in order; ValueError unless they are the same in all units."""
     names = {CopiesConv2d: "conv", nn.ReLU: "relu"}
     branches = {
         tuple(names.get(type(layer), "bn" if isinstance(layer, nn.BatchNorm2d) else "other") for layer in unit.residual)
-        for unit in on_meta(_paper_spec(network)).residual_units()
+        for unit in _on_meta(_paper_spec(network)).residual_units()
     }
     (branch,) = branches
     return list(branch)
@@ -282,7 +281,7 @@ def branch_layers(network: str = "cifar-110") -> list[str]:
 
 def weight_layers(network: str) -> int:
     """Convolutions and fully connected layers on the longest way through the network; shortcuts do not count."""
-    model = on_meta(_paper_spec(network))
+    model = _on_meta(_paper_spec(network))
     branches = [m for unit in model.residual_units() for m in unit.residual.modules()]
     return sum(isinstance(m, CopiesConv2d) for m in [*branches, *model.stem.modules()]) + 1
 
@@ -292,9 +291,7 @@ def transition_shortcut_difference() -> float:
     """Largest difference of the two transitions' shortcuts from average pooling and zero channels."""
     network, worst = thin_network(), 0.0
     transitions = [unit for unit in network.residual_units() if unit.changes_shape]
-    if len(transitions) != 2:
-        raise ValueError(f"{len(transitions)} transitions instead of two")
-    for channels, unit in zip((4, 8), transitions, strict=True):
+    for channels, unit in zip(THIN.widths[:2], transitions, strict=True):
         x = random_images(channels * 4).view(4, channels, -1, 8)
         y = unit.shortcut(x)
         worst = max(worst, float((y - _identity(x, unit, y.expand(-1, 2 * channels, -1, -1))).abs().max()))

@@ -88,13 +88,13 @@ def _compare_words(comparator: Equals, value: Any, measurement: Measurement) -> 
     if not measurement.exact:
         raise Unjudgeable("a sampled text or truth value has no interval")
     same_shape(comparator.value, value)
-    if isinstance(comparator.value, list):
-        same = all(equal(wanted, seen) for wanted, seen in zip(comparator.value, value, strict=True))
-    else:
-        same = equal(comparator.value, value)
+    wanted = comparator.value if isinstance(comparator.value, list) else [comparator.value]
+    seen = value if isinstance(value, list) else [value]
+    # Every entry is compared, also after a difference: one of another sort is an error.
+    equalities = [equal(one, other) for one, other in zip(wanted, seen, strict=True)]
     expected = expected_text(comparator)
     message = f"measured {short(value)}, expected {expected}"
-    return Judgement(Status.HOLDS if same else Status.VIOLATED, shown(value), expected, None, message)
+    return Judgement(Status.HOLDS if all(equalities) else Status.VIOLATED, shown(value), expected, None, message)
 
 
 def _columns(measurement: Measurement, numbers: Numbers) -> Numbers | None:

@@ -62,7 +62,7 @@ class PartialResults:
 
         path = self._path(request)
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
                 members: dict[int, dict[str, Any]] = {}
                 for key in arrays.files:
                     member, name = key.split("/", 1)

@@ -8,15 +8,15 @@ from typing import NamedTuple
 from resbench.claims.model import Claim, Comparator
 from resbench.judge import Status, Verdict
 from resbench.judging.values import expected_text
-from resbench.reports.verdicts import EXPLAINED, Group, by_reason, counts, explain, grouped, label, name
-from resbench.reports.words import brief, clean, cut, expected, figure, place, symbols, unit_suffix, wrap
+from resbench.reports.verdicts import EXPLAINED, Group, by_reason, counts, explain, grouped, label, name, unit_of
+from resbench.reports.words import MIN_WIDTH, brief, clauses, cut, expected, figure, place, symbols, wrap
 
-__all__ = ["compact_expected", "compact_measured", "table"]
+__all__ = ["compact_expected", "compact_measured", "table", "text_count"]
 
-MIN_WIDTH = 40
 _GAP = "  "
-_GROWTH = ((9, 9, 6), (15, 14, 8), (18, 18, 14), (28, 24, 30), (60, 60, 60))
-"""How the cells measured, expected and where grow in turns as there is room."""
+_HEADER = ("status", "claim@setting", "measured", "expected", "where")
+_GROWTH = ((14, 13, 6), (16, 15, 12), (28, 24, 30), (60, 60, 60))
+"""How wide the cells measured, expected and where grow in turns as there is room."""
 
 _COLOURS = {
     Status.HOLDS: "32",
@@ -39,48 +39,141 @@ class _Widths(NamedTuple):
 
 
 def table(verdicts: Sequence[Verdict], claims: Sequence[Claim], *, width: int = 80, colour: bool = False) -> str:
-    """The board, no line wider than ``width`` characters (at least 40); ``colour`` adds ANSI sequences to words."""
+    """The board, no line wider than ``width`` characters (at least 40).
+
+    ``colour`` adds ANSI sequences, which take no room: the text is the same without them.
+    """
     width = max(width, MIN_WIDTH)
     known = {claim.id: claim for claim in claims}
-    paint = _paint if colour else _plain
     groups = grouped(verdicts, claims)
     columns = _columns(verdicts, known, width)
     lines: list[str] = []
     for group in groups:
-        lines += [*_heading(group, width, paint), *_body(group, known, columns, width, paint), ""]
+        lines += [*_heading(group, width, colour), *_rows(group, known, columns, width, colour)]
+        lines += [*_not_measured(group, width, colour), ""]
     for group in groups:
-        lines += _explanations(group, width, paint)
-    return "\n".join([*lines, *_closing(verdicts, claims, width)])
+        lines += _explanations(group, width, colour)
+    return "\n".join([*lines, *_closing(verdicts, claims, width, colour)])
 
 
-def _paint(text: str, code: str) -> str:
-    return f"\x1b[{code}m{text}\x1b[0m" if text else text
+def _paint(text: str, code: str, colour: bool) -> str:
+    return f"\x1b[{code}m{text}\x1b[0m" if colour and text else text
 
 
-def _plain(text: str, code: str) -> str:
-    return text
+def _heading(group: Group, width: int, colour: bool) -> list[str]:
+    """The paper and its counts, on one line where both fit."""
+    totals = counts(group.verdicts)
+    room = width - len(group.title) - len(totals) - len(_GAP)
+    if room >= 0:
+        return [_paint(group.title, _BOLD, colour) + _GAP + " " * room + totals]
+    return [*(_paint(line, _BOLD, colour) for line in wrap(group.title, width)), *wrap(totals, width, _GAP)]
 
 
-type_paint = type(_plain)
+def _columns(verdicts: Sequence[Verdict], known: Mapping[str, Claim], width: int) -> _Widths:
+    """One layout for all papers.  A rare long status or name pushes the rest of its own line only."""
+    shown = [verdict for verdict in verdicts if verdict.status is not Status.NOT_MEASURED]
+    status = min(_longest([label(verdict.status) for verdict in shown], 6), len(Status.VIOLATED))
+    names = min(_longest([name(verdict) for verdict in shown], 13), width * 39 // 100)
+    wanted = (
+        _longest([compact_measured(verdict, width) for verdict in shown], 8),
+        _longest([compact_expected(verdict, known.get(verdict.id), width) for verdict in shown], 8),
+        _longest([place(verdict.source) for verdict in shown], 5),
+    )
+    room = width - status - names - 4 * len(_GAP)
+    cells = [0, 0, 0]
+    for goals in _GROWTH:
+        for cell, goal in enumerate(goals):
+            growth = min(max(min(wanted[cell], goal) - cells[cell], 0), room)
+            cells[cell], room = cells[cell] + growth, room - growth
+    return _Widths(status, names, *cells)
+
+
+def _longest(texts: Sequence[str], least: int) -> int:
+    return max([least, *map(len, texts)])
+
+
+def _rows(group: Group, known: Mapping[str, Claim], columns: _Widths, width: int, colour: bool) -> list[str]:
+    shown = [verdict for verdict in group.verdicts if verdict.status is not Status.NOT_MEASURED]
+    if not shown:
+        return []
+    header = _line(_HEADER, columns, width)
+    lines = [_paint(header, _DIM, colour)]
+    for verdict in shown:
+        status = label(verdict.status)
+        cells = (
+            status,
+            name(verdict),
+            compact_measured(verdict, columns.measured),
+            compact_expected(verdict, known.get(verdict.id), columns.expected),
+            place(verdict.source),
+        )
+        line = _line(cells, columns, width)
+        lines.append(_paint(line[: len(status)], _COLOURS[verdict.status], colour) + line[len(status) :])
+    return lines
+
+
+def _line(cells: Sequence[str], columns: _Widths, width: int) -> str:
+    """The cells, each from its column on, or after the one before where that is longer; the last takes what is left."""
+    line, start = "", 0
+    for text, column, fit in zip(cells, columns, (cut, cut, cut, cut, clauses), strict=True):
+        gap = max(start - len(line), len(_GAP)) if line else 0
+        room = width - len(line) - gap
+        if room >= min(len(text), 4):  # less than that says nothing
+            line += " " * gap + fit(text, room)
+        start += column + len(_GAP)
+    return line.rstrip()
+
+
+def _not_measured(group: Group, width: int, colour: bool) -> list[str]:
+    """The claims that were not measured, by reason: every id, but no line of its own."""
+    lines: list[str] = []
+    for reason, members in by_reason(group.verdicts).items():
+        number = f" ({len(members)})" if len(members) > 1 else ""
+        heading = f"{label(Status.NOT_MEASURED)}{number}: {cut(reason, 300)}"
+        lines += [_paint(line, _DIM, colour) for line in wrap(heading, width, rest=_GAP)]
+        lines += wrap(" ".join(map(name, members)), width, _GAP * 2)
+    return lines
+
+
+def _explanations(group: Group, width: int, colour: bool) -> list[str]:
+    lines: list[str] = []
+    for verdict in group.verdicts:
+        if verdict.status in EXPLAINED:
+            status = label(verdict.status)
+            text = explain(verdict, width).removeprefix(status)
+            lines += [_paint(status, _COLOURS[verdict.status], colour) + text, ""]
+        elif verdict.status is Status.WAIVED:
+            lines += [*wrap(f"{label(verdict.status)}  {name(verdict)}: {verdict.message}", width, rest=_GAP), ""]
+    return lines
+
+
+def _closing(verdicts: Sequence[Verdict], claims: Sequence[Claim], width: int, colour: bool) -> list[str]:
+    """One line of counts, zeros included where there is room, and one on what cannot be judged at all."""
+    full = counts(verdicts, always=(Status.HOLDS, *EXPLAINED, Status.NOT_MEASURED))
+    total = full if len(full) <= width else counts(verdicts, always=(Status.HOLDS, Status.VIOLATED))
+    return [_paint(cut(total, width), _BOLD, colour), *wrap(text_count(claims), width)]
+
+
+def text_count(claims: Sequence[Claim]) -> str:
+    """One sentence on the documented statements that assert nothing measurable."""
+    number = sum(claim.kind == "text" for claim in claims)
+    return f"{number or 'no'} documented statement{'s assert' if number != 1 else ' asserts'} nothing measurable"
 
 
 def compact_measured(verdict: Verdict, width: int) -> str:
-    """The measured value in ``width`` characters: with its interval and unit where they fit."""
-    unit = unit_suffix(verdict.unit)
-    value = brief(verdict.measured)
+    """The measured value in ``width`` characters: with its unit and interval where they fit."""
+    value, unit = brief(verdict.measured), unit_of(verdict.expected, verdict.unit)
     if verdict.measured is None:
-        return value
-    single = not isinstance(verdict.measured, list | tuple | Mapping)
-    if verdict.interval is not None and single:
+        return cut(value, width)
+    texts = [value + unit, value]
+    if verdict.interval is not None and not isinstance(verdict.measured, list | tuple | Mapping):
         low, high = verdict.interval
-        whole = f"{value}{unit} [{figure(low)}, {figure(high)}]"
-        if len(whole) <= width:
-            return whole
-    return value + unit if len(value + unit) <= width else brief(verdict.measured, width)
+        texts.insert(0, f"{value}{unit} [{figure(low)}, {figure(high)}]")
+    return next((text for text in texts if len(text) <= width), "") or brief(verdict.measured, width)
 
 
 def compact_expected(verdict: Verdict, claim: Claim | None, width: int) -> str:
-    """What was expected in ``width`` characters."""
+    """What was expected, in ``width`` characters."""
     compare = _comparator(verdict, claim)
     return cut(symbols(verdict.expected), width) if compare is None else expected(compare, width)
 

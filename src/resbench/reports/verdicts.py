@@ -13,21 +13,22 @@ from typing import Any
 from resbench.claims.model import Claim
 from resbench.judge import Check, Status, Verdict, summary
 from resbench.judging.values import short
-from resbench.reports.words import clean, symbols, unit_suffix, wrap
+from resbench.reports.words import MIN_WIDTH, clean, symbols, unit_suffix, wrap
 
 __all__ = [
     "EXPLAINED",
     "Group",
     "by_reason",
     "counts",
+    "details",
     "explain",
     "grouped",
     "label",
-    "measured_text",
     "name",
     "paper_title",
-    "remark",
+    "strict",
     "to_json",
+    "unit_of",
 ]
 
 EXPLAINED = (Status.VIOLATED, Status.INCONCLUSIVE, Status.STALE, Status.ERROR)
@@ -40,6 +41,7 @@ _PAPERS = {
     "he2015": ("He, Zhang, Ren, Sun 2015", "1512.03385"),
     "srivastava2015": ("Srivastava, Greff, Schmidhuber 2015", "1505.00387"),
 }
+_NUMBERS = re.compile(r"(?:[\d\s.,/e+≥≤±-]|to)*\d")
 _OTHER = "other"
 _ENTRIES = 12
 
@@ -116,8 +118,13 @@ def by_reason(verdicts: Iterable[Verdict]) -> dict[str, list[Verdict]]:
     return found
 
 
-def measured_text(value: Any, interval: tuple[float, float] | None, unit: str) -> str:
-    """``0.93 [0.91, 0.95] %``.
+def unit_of(expected: str, unit: str) -> str:
+    """`` points``; nothing where what was compared is a rank correlation or a ratio: these have no unit."""
+    return "" if expected.startswith(("spearman ", "kendall ")) or " / " in expected else unit_suffix(unit)
+
+
+def _measured_text(value: Any, interval: tuple[float, float] | None, unit: str) -> str:
+    """``0.93 [0.91, 0.95] %``; ``unit`` as :func:`unit_of` gives it.
 
     The interval of a list or table is that of one of its entries, which the judge's message names; not shown here.
     """
@@ -125,43 +132,55 @@ def measured_text(value: Any, interval: tuple[float, float] | None, unit: str) -
         return "nothing"
     single = not isinstance(value, list | tuple | Mapping)
     span = f" [{short(interval[0])}, {short(interval[1])}]" if single and interval is not None else ""
-    return clean(short(value, _ENTRIES)) + span + unit_suffix(unit)
+    return clean(short(value, _ENTRIES)) + span + unit
 
 
-def remark(message: str, expected: str) -> str:
+def _expected_text(expected: str, unit: str) -> str:
+    """``≥ 0.9 points``; no unit after words (``increasing``, names) and after a percentage of a value."""
+    text = symbols(expected)
+    return text + unit_suffix(unit) if _NUMBERS.fullmatch(text) else text
+
+
+def _remark(message: str, expected: str) -> str:
     """What the judge's sentence says beyond ``measured ..., expected ...``, which are shown on lines of their own."""
     text = clean(message)
     opening, found, rest = text.partition(f", expected {clean(expected)}")
     return rest.lstrip("; ") if expected and found and opening.startswith("measured ") else text
 
 
-def explain(verdict: Verdict, width: int = 80) -> str:
-    """Why a verdict is what it is, in lines of at most ``width`` characters: for failing tests and under the board."""
-    unit = verdict.unit
+def details(verdict: Verdict) -> list[tuple[str, str]]:
+    """What there is to say about a verdict, as (title, text): of several checks, each on its own."""
     fields = [("statement", verdict.statement), ("source", verdict.source)]
     if len(verdict.checks) > 1:
         fields += [("check", _check_text(check)) for check in verdict.checks]
     else:
+        measured = _measured_text(verdict.measured, verdict.interval, unit_of(verdict.expected, verdict.unit))
         fields += [
-            ("measured", measured_text(verdict.measured, verdict.interval, unit)),
-            ("expected", symbols(verdict.expected) + unit_suffix(unit) if verdict.expected else ""),
-            ("message", remark(verdict.message, verdict.expected)),
+            ("measured", measured),
+            ("expected", _expected_text(verdict.expected, verdict.unit)),
+            ("message", _remark(verdict.message, verdict.expected)),
             *(("how", _how(check)) for check in verdict.checks),
         ]
-    fields.append(("what usually breaks it:", verdict.breaks))
-    lines = wrap(f"{label(verdict.status)}  {name(verdict)}  (claim version {verdict.version})", width, rest="  ")
-    for title, text in fields:
-        if text:
-            lines += wrap(text, width, f"  {title:<10} " if len(title) < 12 else f"  {title} ", " " * 13)
+    fields.append(("what usually breaks it", verdict.breaks))
+    return [(title, text) for title, text in fields if text]
+
+
+def explain(verdict: Verdict, width: int = 80) -> str:
+    """Why a verdict is what it is, for failing tests and under the board; no line wider than ``width`` (at least 40)."""
+    width = max(width, MIN_WIDTH)
+    lines = wrap(f"{label(verdict.status)} {name(verdict)} (claim version {verdict.version})", width, rest="  ")
+    for title, text in details(verdict):
+        lines += wrap(text, width, f"  {title:<10} " if len(title) <= 10 else f"  {title}: ", " " * 13)
     return "\n".join(lines)
 
 
 def _check_text(check: Check) -> str:
     judgement = check.judgement
-    parts = [f"{label(judgement.status)}: measured {measured_text(judgement.measured, judgement.interval, check.unit)}"]
+    unit = unit_of(judgement.expected, check.unit)
+    parts = [f"{label(judgement.status)}: measured {_measured_text(judgement.measured, judgement.interval, unit)}"]
     if judgement.expected:
-        parts.append(f"expected {symbols(judgement.expected)}{unit_suffix(check.unit)}")
-    rest = remark(judgement.message, judgement.expected)
+        parts.append(f"expected {_expected_text(judgement.expected, check.unit)}")
+    rest = _remark(judgement.message, judgement.expected)
     return "; ".join([", ".join(parts), *([rest] if rest else []), _how(check)])
 
 
@@ -184,10 +203,10 @@ def to_json(verdicts: Sequence[Verdict], environment: Mapping[str, object]) -> s
         "verdicts": [verdict.to_json() for verdict in verdicts],
         "summary": summary(verdicts),
     }
-    return json.dumps(_strict(document), indent=1, allow_nan=False)
+    return json.dumps(strict(document), indent=1, allow_nan=False)
 
 
-def _strict(value: Any) -> Any:
+def strict(value: Any) -> Any:
     """The value in JSON's own types; fractions and whatever else JSON lacks as text."""
     if hasattr(value, "tolist"):  # arrays and scalars of numpy or torch
         value = value.tolist()
@@ -198,7 +217,7 @@ def _strict(value: Any) -> Any:
     if isinstance(value, Fraction):
         return str(value)
     if isinstance(value, Mapping):
-        return {str(key): _strict(entry) for key, entry in value.items()}
+        return {str(key): strict(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_strict(entry) for entry in value]
+        return [strict(entry) for entry in value]
     return str(value)

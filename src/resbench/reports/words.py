@@ -23,15 +23,31 @@ from resbench.claims.model import (
     Within,
 )
 
-__all__ = ["brief", "clean", "cut", "expected", "figure", "place", "symbols", "unit_suffix", "wrap"]
+__all__ = [
+    "MIN_WIDTH",
+    "brief",
+    "clauses",
+    "clean",
+    "cut",
+    "expected",
+    "figure",
+    "place",
+    "symbols",
+    "unit_suffix",
+    "wrap",
+]
+
+MIN_WIDTH = 40
+"""Narrower reports would be columns of fragments."""
 
 _LONGEST_INTEGER = 10**7
-_INTEGER_OR_FRACTION = re.compile(r"-?\d{1,4000}(/0*[1-9]\d{0,3999})?")
+_NUMBER = re.compile(r"-?[0-9]{1,4000}/0*[1-9][0-9]{0,3999}|-?[0-9]{8,4000}")
+"""A fraction, or an integer too long for TOML: claims have these as text."""
 _PLACES = (
     (r"sections?|secs?\.|§+", "§"),
     (r"figures|figs\.", "figs. "),
     (r"figure|fig\.", "fig. "),
-    (r"tables?|tabs?\.", "table "),
+    (r"tables?|tabs?\.", "tab. "),
     (r"equations|eqs\.", "eqs. "),
     (r"equation|eq\.", "eq. "),
     (r"appendix|app\.", "app. "),
@@ -48,6 +64,13 @@ def cut(text: str, width: int) -> str:
     return text if len(text) <= width else text[: max(width - 1, 0)].rstrip() + "…" if width > 0 else ""
 
 
+def clauses(text: str, width: int) -> str:
+    """As many of the text's clauses, from the first on, as ``width`` characters hold: ``§4.1`` of ``§4.1, fig. 3``."""
+    while len(text) > width and ", " in text:
+        text = text.rpartition(", ")[0]
+    return cut(text, width)
+
+
 def wrap(text: str, width: int, first: str = "", rest: str | None = None) -> list[str]:
     """Lines of at most ``width`` characters; ids are not broken at their hyphens.  At least one line."""
     indent = " " * len(first) if rest is None else rest
@@ -57,19 +80,18 @@ def wrap(text: str, width: int, first: str = "", rest: str | None = None) -> lis
 
 
 def figure(value: object, digits: int = 4) -> str:
-    """One value with ``digits`` significant digits; integers of up to seven digits whole; None is a dash."""
+    """One value with ``digits`` significant digits, fractions as decimals, integers below ten million whole."""
     if value is None:
-        return "–"
+        return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, str):
         text = clean(value)
-        return figure(Fraction(text), digits) if len(text) > 7 and _INTEGER_OR_FRACTION.fullmatch(text) else text
-    if isinstance(value, Fraction) and value.denominator == 1:
-        value = value.numerator
+        return figure(Fraction(text), digits) if _NUMBER.fullmatch(text) else text
     if isinstance(value, Fraction):
-        whole = str(value) if max(abs(value.numerator), value.denominator) < 10_000 else ""
-        return whole or _significant(Decimal(value.numerator) / Decimal(value.denominator), digits)
+        if value.denominator > 1:
+            return _significant(Decimal(value.numerator) / Decimal(value.denominator), digits)
+        value = value.numerator
     if isinstance(value, float) and value.is_integer() and abs(value) < _LONGEST_INTEGER:
         value = int(value)
     if isinstance(value, int):
@@ -83,7 +105,7 @@ def figure(value: object, digits: int = 4) -> str:
 def _significant(value: Decimal, digits: int) -> str:
     """``1.801e16``, ``0.9802``, ``5.55e-17``: no trailing zeros, no plus sign in the exponent."""
     magnitude = value.adjusted()
-    if not -5 < magnitude < 7:
+    if not -4 < magnitude < 7:
         mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
         return f"{_unpadded(mantissa)}e{int(exponent)}"
     return _unpadded(f"{value:.{max(digits - 1 - magnitude, 0)}f}")
@@ -97,14 +119,16 @@ def brief(value: Any, width: int = 1000) -> str:
     """A value in ``width`` characters: ``17.3``, ``54 54 … 333 66``; of a table the values, as ``0.41 < 2.2``."""
     if isinstance(value, Mapping):
         return cut(_chain(list(value.values())), width)
-    if not isinstance(value, list | tuple):
-        return cut(figure(value), width)
+    if not isinstance(value, list | tuple) or not value:
+        return cut("nothing" if value in ([], ()) else figure(value), width)
     words = [f"({brief(entry)})" if isinstance(entry, list | tuple) else brief(entry) for entry in value]
     text = " ".join(words)
     for kept in range(len(words) - 2, 0, -1):
         if len(text) <= width:
             break
         text = " ".join([*words[:kept], "…", words[-1]])
+    if len(text) > width and len(words) > 1:
+        text = f"{words[0]} …"
     return cut(text, width)
 
 
@@ -137,33 +161,40 @@ def expected(compare: Comparator, width: int = 1000) -> str:
         case Equals():
             return brief(compare.value, width)
         case Within():
-            return _within(compare, width)
+            texts = _within(compare, width)
         case AtLeast():
-            text = f"≥ {figure(compare.bound)}"
+            texts = [f"≥ {figure(compare.bound)}"]
         case AtMost():
-            text = f"≤ {figure(compare.bound)}"
+            texts = [f"≤ {figure(compare.bound)}"]
         case Between():
-            text = f"{figure(compare.low)} to {figure(compare.high)}"
+            texts = [f"{figure(compare.low)} to {figure(compare.high)}"]
         case Monotone():
-            text = compare.direction
+            texts = [f"strictly {compare.direction}" if compare.strict else compare.direction, compare.direction]
         case Rank():
-            text = f"{compare.statistic} {_bounds(compare.at_least, compare.at_most)}"
+            bounds = _bounds(compare.at_least, compare.at_most)
+            texts = [f"{compare.statistic} {bounds}", f"{'r_s' if compare.statistic == 'spearman' else 'tau'} {bounds}"]
         case Ratio():
-            text = f"ratio {_bounds(compare.at_least, compare.at_most)}"
+            bounds = _bounds(compare.at_least, compare.at_most)
+            texts = [f"ratio {bounds}", bounds]
         case Order():
-            text = f"steps ≥ {figure(compare.margin)}" if compare.margin else "ascending"
-    return cut(text, width)
+            texts = [f"steps ≥ {figure(compare.margin)}" if compare.margin else "ascending"]
+    return next((text for text in texts if len(text) <= width), cut(texts[-1], width))
 
 
-def _within(compare: Within, width: int) -> str:
-    """A relative tolerance of one value is shown as what it comes to: ``16.5 ± 2 %`` would be taken for points."""
+def _within(compare: Within, width: int) -> list[str]:
+    """With all the digits that matter, and with fewer.
+
+    A relative tolerance of one value is shown as what it comes to: ``16.5 ± 2 %`` would be taken for points.
+    """
     if isinstance(compare.value, list):
         shares = [figure(compare.abs)] if compare.abs else []
-        tolerance = " + ".join([*shares, f"{figure(100 * compare.rel)} %"] if compare.rel else shares)
-    else:
-        tolerance = figure(compare.abs + compare.rel * abs(compare.value))
-    suffix = f" ± {tolerance}"
-    return cut(brief(compare.value, max(width - len(suffix), 1)) + suffix, width)
+        shares += [f"{figure(100 * compare.rel)} %"] if compare.rel else []
+        suffix = f" ± {' + '.join(shares)}"
+        room = width - len(suffix)
+        whole_entry = room >= len(f"{figure(compare.value[0])} …")
+        return [(brief(compare.value, room) if whole_entry else "…") + suffix]
+    suffix = f" ± {figure(compare.abs + compare.rel * abs(compare.value))}"
+    return [figure(compare.value, digits) + suffix for digits in (7, 4)]
 
 
 def _bounds(low: float | None, high: float | None) -> str:

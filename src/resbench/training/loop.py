@@ -184,7 +184,8 @@ class _Batches:
 
     def __init__(self, recipe: Recipe, data: Dataset, copies: Sequence[Copy], seeds: Sequence[int]):
         sets = [data.train(copy.half) for copy in copies]
-        size = min(len(labels) for _, labels in sets)
+        # The smaller half's size for every copy, so that a copy's order does not depend on which others train beside it.
+        size = min(int((data.half == half).sum()) for half in (0, 1))
         images = torch.stack([images[:size] for images, _ in sets])
         self.labels = torch.stack([labels[:size] for _, labels in sets])
         self.batch, self.shift, self.size = recipe.batch, recipe.shift, size
