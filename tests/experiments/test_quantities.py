@@ -67,19 +67,19 @@ def test_replicates_are_paired_between_lesions() -> None:
 
 
 def test_error_by_deletions_takes_medians_within_k() -> None:
-    result = ({"k": np.array([1, 1, 1, 2, 2, 2]), "wrong": wrong(10, 12, 50, 20, 60, 30), "whole": wrong(5)[0]},)
+    result = ({"k": np.array([1, 1, 1, 2, 2, 2]), "wrong": wrong(10, 12, 50, 20, 60, 30)},)
     assert lesions.error_by_deletions(result, network="n").value == [[1, pytest.approx(12)], [2, pytest.approx(30)]]
     assert lesions.error_after_deletions(result, network="n", k=2).value == pytest.approx(30.0)
     assert lesions.largest_step(result, network="n").value == pytest.approx(1.0)
 
 
 def test_largest_step_is_a_share_of_the_range() -> None:
-    result = ({"k": np.array([1, 2, 3]), "wrong": wrong(10, 20, 50), "whole": wrong(5)[0]},)
+    result = ({"k": np.array([1, 2, 3]), "wrong": wrong(10, 20, 50)},)
     assert lesions.largest_step(result, network="n").value == pytest.approx(0.75)
 
 
 def test_error_by_tau_keeps_each_order_with_its_error() -> None:
-    result = ({"swaps": np.array([1, 2]), "tau": np.array([0.9, 0.8]), "wrong": wrong(10, 40), "whole": wrong(5)[0]},)
+    result = ({"swaps": np.array([1, 2]), "tau": np.array([0.9, 0.8]), "wrong": wrong(10, 40)},)
     measurement = lesions.error_by_tau(result, network="n")
     assert measurement.value == [[0.9, pytest.approx(10)], [0.8, pytest.approx(40)]]
     assert measurement.replicates is not None

@@ -6,7 +6,7 @@ import math
 import subprocess
 import sys
 from fractions import Fraction
-from itertools import product
+from itertools import pairwise, product
 
 import pytest
 from hypothesis import given
@@ -58,7 +58,7 @@ def test_linear_decay_starts_below_one_and_ends_at_p_last(n: int, p_last: Fracti
     steps = [schedules.survival(n, p_last, unit) for unit in range(n + 1)]
     assert steps[0] == 1
     assert steps[-1] == p_last
-    assert len({before - after for before, after in zip(steps, steps[1:], strict=False)}) == 1
+    assert len({before - after for before, after in pairwise(steps)}) == 1
 
 
 def test_the_paper_s_numbers() -> None:

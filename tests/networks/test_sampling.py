@@ -70,7 +70,7 @@ def test_probability_one_always_survives(n: int, seed: int) -> None:
 
 def test_every_unit_survives_as_often_as_its_probability_says() -> None:
     probabilities, draws = linear_decay(12, 0.2), 4000
-    drawn = torch.cat([Survival(probabilities, range(400)).draw()] + _draws(Survival(probabilities, [1]), draws - 400))
+    drawn = torch.cat([Survival(probabilities, range(400)).draw(), *_draws(Survival(probabilities, [1]), draws - 400)])
     for p, count in zip(probabilities, drawn.sum(0).tolist(), strict=True):
         assert binomtest(count, draws, p).pvalue > LEVEL / 12
 

@@ -20,7 +20,8 @@ __all__ = [
     "exchangeable_modules",
     "formula_mismatches",
     "gradient_left",
-    "gradient_mean_length",
+    "gradient_length_deviation",
+    "gradient_mean_lengths",
     "gradient_mode",
     "gradient_model_gap",
     "gradient_shares",
@@ -33,6 +34,7 @@ __all__ = [
     "mode_length",
     "path_count",
     "plain_path_count",
+    "remaining_curve",
     "remaining_fractions",
     "remaining_path_fraction",
     "share_of_lengths",
@@ -55,7 +57,7 @@ Ratio = str | int | float | Fraction
 def path_count(n: int, deleted: int = 0) -> int:
     """Paths from input to output after ``deleted`` of ``n`` modules lost their branch (section 3; section 4.2).
 
-    Counted module by module: what enters a module leaves it once by the shortcut and, unless deleted, once by the branch.
+    Counted module by module: what enters one leaves it once by the shortcut and, unless deleted, once by the branch.
     """
     _check_deleted(n, deleted)
     paths = 1
@@ -65,7 +67,7 @@ def path_count(n: int, deleted: int = 0) -> int:
 
 
 def input_path_counts(n: int) -> list[int]:
-    """Paths from the input to the input of module 1, ..., ``n``: the ``2^(i-1)`` distributions it is fed (section 3)."""
+    """Paths that lead to module 1, ..., ``n``: the ``2^(i-1)`` distributions whose mixture it is fed (section 3)."""
     return [path_count(module - 1) for module in range(1, n + 1)]
 
 
@@ -164,9 +166,18 @@ def gradient_model_gap(n: int, ratio: Ratio) -> Fraction:
     return max(abs(a - b) for a, b in zip(_gradient_by_length(n, ratio), binomial, strict=True))
 
 
-def gradient_mean_length(n: int, ratio: Ratio) -> Fraction:
-    """Mean path length weighted with the gradient, in modules."""
-    return sum((k * share for k, share in enumerate(_gradient_by_length(n, ratio))), Fraction(0))
+def gradient_mean_lengths(n: int, ratios: Sequence[Ratio]) -> list[Fraction]:
+    """Mean path length weighted with the gradient, in modules, for each ratio."""
+    return [_moment(n, ratio, 1) for ratio in ratios]
+
+
+def gradient_length_deviation(n: int, ratio: Ratio) -> float:
+    """Standard deviation of the path length weighted with the gradient, in modules."""
+    return math.sqrt(_moment(n, ratio, 2) - _moment(n, ratio, 1) ** 2)
+
+
+def _moment(n: int, ratio: Ratio, order: int) -> Fraction:
+    return sum((k**order * share for k, share in enumerate(_gradient_by_length(n, ratio))), Fraction(0))
 
 
 def gradient_mode(n: int, ratio: Ratio) -> int:
@@ -198,6 +209,11 @@ def remaining_fractions(n: int, deleted: int, lengths: Sequence[int]) -> list[Fr
     """``C(n - d, x) / C(n, x)``: the share of the paths of each length ``x`` that ``d`` deletions leave (section 6)."""
     _check_deleted(n, deleted)
     return [Fraction(math.comb(n - deleted, x), math.comb(n, x)) for x in lengths]
+
+
+def remaining_curve(n: int, deleted: int) -> list[Fraction]:
+    """:func:`remaining_fractions` for length 0 up to the first of which no path survives (figure 7)."""
+    return remaining_fractions(n, deleted, range(n - deleted + 2 if deleted else n + 1))
 
 
 def formula_mismatches(n: int) -> int:

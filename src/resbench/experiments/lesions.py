@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resbench.experiments.reading import Result, reads
-from resbench.experiments.resampling import pooled_errors, resampled_draws, weighted
+from resbench.experiments.resampling import pooled_errors, resampled_draws
 from resbench.records.measurement import Measurement
 
 __all__ = [
@@ -37,7 +37,7 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 _OVER_IMAGES = "bootstrap over images, paired between lesions"
-_OVER_DRAWS = "bootstrap over images and draws"
+_OVER_DRAWS = "bootstrap over draws"
 
 
 def _increases(single: Result) -> Floats:
@@ -167,10 +167,17 @@ def firsts_against_constant(
 
 
 def _runs(result: Result, groups: str) -> tuple[Floats, NDArray[Any]]:
-    """Error of every random lesion under resampling, ``(1 + replicates, runs)`` percent, and its group."""
-    errors = np.concatenate([100.0 * weighted(np.asarray(m["wrong"]), i) for i, m in enumerate(result)], axis=1)
-    labels = np.concatenate([np.asarray(member[groups]) for member in result])
-    return np.take_along_axis(errors, resampled_draws(labels.tolist()), axis=1), labels
+    """Error of every random lesion, ``(1 + replicates, runs)`` percent with the draws resampled, and its group.
+
+    The members got the same lesions; an error is that over both members' images.  Resampling the draws covers the
+    images too, because every draw has its own sampling error in it.
+    """
+    labels = np.asarray(result[0][groups])
+    if any(not np.array_equal(labels, np.asarray(member[groups])) for member in result):
+        raise ValueError("the members did not get the same lesions")
+    wrong = sum(np.asarray(member["wrong"]).sum(1) for member in result)
+    errors = 100.0 * wrong / _images(result)
+    return errors[resampled_draws(labels.tolist())], labels
 
 
 def _medians(result: Result) -> tuple[Floats, list[int]]:
@@ -206,9 +213,8 @@ def error_after_deletions(multiple: Result, *, network: str, k: int) -> Measurem
 @reads(("reordering", "network"))
 def error_by_tau(reordered: Result, *, network: str) -> Measurement:
     """Pairs ``[Kendall's tau, error in percent]``, one an order."""
-    errors, _ = _runs(reordered, "swaps")
-    tau = np.concatenate([np.asarray(member["tau"]) for member in reordered])
-    swaps = np.concatenate([np.asarray(member["swaps"]) for member in reordered])
+    errors, swaps = _runs(reordered, "swaps")
+    tau = np.asarray(reordered[0]["tau"])
     taus = tau[resampled_draws(swaps.tolist())]
     pairs = np.stack([taus, errors], axis=2)
     return Measurement(

@@ -5,8 +5,8 @@ through its residual branch or through its shortcut, each linearised at those ac
 product of vector-Jacobian products, and the sum over all ``2^n`` paths is the ordinary gradient.  Only this linearised
 sum is additive; forwards the terms are nested.
 
-Many paths go through one unit at a time, stacked along a new first dimension and differentiated in one batched call:
-a path costs what its cotangents cost, never a backward pass of its own.  Because the stack is beside the image batch and
+Many paths go through one unit at a time, stacked along a new first dimension and differentiated in one batched call: a
+path costs what its cotangents cost, never a backward pass of its own.  Because the stack is beside the image batch and
 not inside it, batch statistics (networks in training mode) are differentiated as they are.
 """
 
@@ -134,8 +134,8 @@ def path_gradients(
 ) -> Tensor:
     """The gradient of the mean cross-entropy along each of ``paths``.
 
-    ``images`` ``(N, C, H, W)``, ``labels`` ``(N,)``; ``paths`` booleans ``(P, units)``, True where the path goes through
-    the residual branch.  Returns ``(P, *shape)``, ``shape`` that of the first unit's input, or of the images.
+    ``images`` ``(N, C, H, W)``, ``labels`` ``(N,)``; ``paths`` booleans ``(P, units)``, True where the path goes
+    through the residual branch.  Returns ``(P, *shape)``, ``shape`` that of the first unit's input, or of the images.
     The network's mode and running statistics stay as they are.
     """
     gradients, log_scale = _backward(_run(network, images, labels), paths, at)
@@ -143,7 +143,7 @@ def path_gradients(
 
 
 def draw_paths(n: int, lengths: Sequence[int], paths_per_length: int, generator: torch.Generator) -> Tensor:
-    """Random paths, booleans ``(lengths, paths_per_length, n)``: exactly ``k`` of ``n`` units, uniformly, each by itself."""
+    """Random paths, booleans ``(lengths, paths_per_length, n)``: exactly ``k`` of ``n`` units each, uniformly."""
     if any(not 0 <= k <= n for k in lengths):
         raise ValueError(f"a path through {n} units has 0 to {n} of them, not {list(lengths)}")
     order = torch.rand(len(lengths), paths_per_length, n, generator=generator).argsort(-1).argsort(-1)
@@ -163,8 +163,8 @@ def sample_path_gradients(
 ) -> Tensor:
     """Norms of the gradients of random paths, float64 ``(lengths, paths_per_length)`` (Veit 2016, figure 6b).
 
-    The norm is that of the whole batch's gradient of the mean cross-entropy.  ``lengths``: in units; the ``k`` units of a
-    path are drawn uniformly.  ``chunk``: paths held at once; memory is ``chunk`` activations of the largest unit.
+    The norm is that of the whole batch's gradient of the mean cross-entropy.  ``lengths``: in units; the ``k`` units of
+    a path are drawn uniformly.  ``chunk``: paths held at once; memory is ``chunk`` activations of the largest unit.
     Norms far below float32's range (a long path's 1e-60) are still resolved.
     """
     full = _run(network, images, labels)
@@ -204,9 +204,9 @@ def gradient_by_length_exact(
 ) -> Tensor:
     """The gradient carried by *all* paths of each length together, ``(units + 1, *shape)``; no sampling.
 
-    Row ``k`` is the coefficient of ``z^k`` in the product of the units' ``shortcut + z * branch`` (transposed Jacobians),
-    multiplied out unit by unit; the rows sum to the ordinary gradient.  A row's norm is that of the *sum* of
-    ``C(n, k)`` path gradients, which may cancel: it is not ``C(n, k)`` times the norm of one.
+    Row ``k`` is the coefficient of ``z^k`` in the product of the units' ``shortcut + z * branch`` (transposed
+    Jacobians), multiplied out unit by unit; the rows sum to the ordinary gradient.  A row's norm is that of the *sum*
+    of ``C(n, k)`` path gradients, which may cancel: it is not ``C(n, k)`` times the norm of one.
     """
     full = _run(network, images, labels)
     rows = full.gradient.unsqueeze(0)

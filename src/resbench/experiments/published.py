@@ -1,20 +1,20 @@
 """Published raw numbers, and Veit 2016's statements computed again from them (``claims/published/veit2016.toml``).
 
-Errors are percent, increases are percentage points against the undamaged network.  ``ordinary`` modules are all but the
-first of each stage, as in :mod:`resbench.experiments.lesions`, whose quantities of the same names measure this package's
-networks.  Modules and layers are counted from 1.  A ``network`` is a table of ``[deletion]``.
+Errors are percent, increases are percentage points against the undamaged network.  ``ordinary`` modules are all but
+the first of each stage, as in :mod:`resbench.experiments.lesions`, which measures the same on this package's networks.
+Modules and layers are counted from 1.  A ``network`` is a table of ``[deletion]``.
 """
 
 from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.resources import files
 from itertools import pairwise
 from statistics import correlation, fmean, median
-from typing import Any
+from typing import Any, Literal
 
 from resbench.experiments.combinatorics import length_counts, stage_firsts
 from resbench.records.measurement import Measurement
@@ -22,10 +22,8 @@ from resbench.records.measurement import Measurement
 __all__ = [
     "deletion_correlation",
     "deletion_medians",
-    "duplication_against_deletion",
     "duplication_savings",
-    "error_by_deletions",
-    "error_by_swaps",
+    "error_by",
     "error_by_tau",
     "error_factor",
     "expected_runs",
@@ -36,21 +34,19 @@ __all__ = [
     "imagenet_increases",
     "imagenet_medians",
     "imagenet_ordinary_increases",
-    "imagenet_pairs",
     "imagenet_worst_modules",
     "increase_by_depth",
     "interior_layer_errors",
     "largest_step",
+    "largest_step_share",
     "layers_worse_than_chance",
     "load_published",
     "lowest_error",
     "medians_with_excluded",
     "module_error",
     "noticeable_modules",
-    "ordinary_largest_increase",
-    "ordinary_mean_increase",
+    "ordinary_increase",
     "ordinary_median",
-    "ordinary_median_increase",
     "ordinary_share_within",
     "p_value",
     "plain_against_residual",
@@ -94,19 +90,10 @@ def ordinary_median(network: str) -> float:
     return median(_ordinary(network))
 
 
-def ordinary_median_increase(network: str) -> float:
-    """Median increase over the ordinary modules."""
-    return median(_increases(network))
-
-
-def ordinary_mean_increase(network: str) -> float:
-    """Mean increase over the ordinary modules."""
-    return fmean(_increases(network))
-
-
-def ordinary_largest_increase(network: str) -> float:
-    """Largest increase over the ordinary modules."""
-    return max(_increases(network))
+def ordinary_increase(network: str, statistic: Literal["median", "mean", "largest"] = "median") -> float:
+    """Increase over the ordinary modules."""
+    reduce: dict[str, Callable[[list[float]], float]] = {"median": median, "mean": fmean, "largest": max}
+    return reduce[statistic](_increases(network))
 
 
 def ordinary_share_within(network: str, points: float) -> Measurement:
@@ -135,7 +122,7 @@ def noticeable_modules(network: str, points: float) -> list[int]:
 def first_unit_rank(network: str) -> int:
     """Rank of module 1 among all single deletions by their error; 1 is the worst."""
     errors = _data()["deletion"][network]["errors"]
-    return 1 + sum(error > errors[0] for error in errors)
+    return 1 + sum(1 for error in errors if error > errors[0])
 
 
 def stage_first_errors(network: str) -> list[float]:
@@ -145,15 +132,12 @@ def stage_first_errors(network: str) -> list[float]:
 
 def increase_by_depth(networks: Sequence[str]) -> list[float]:
     """Median ordinary increase of each network, in the order given."""
-    return [ordinary_median_increase(network) for network in networks]
+    return [ordinary_increase(network) for network in networks]
 
 
 def stochastic_against_constant(stochastic: str, constant: str) -> dict[str, float]:
     """Median ordinary increase with stochastic depth and with constant depth."""
-    return {
-        "stochastic": ordinary_median_increase(stochastic),
-        "constant": ordinary_median_increase(constant),
-    }
+    return {"stochastic": ordinary_increase(stochastic), "constant": ordinary_increase(constant)}
 
 
 # --- deleting a layer of a plain network ----------------------------------------------------------------------------
@@ -182,7 +166,10 @@ def plain_against_residual(residual: str) -> dict[str, float]:
 
 
 def imagenet_worst_modules(count: int) -> list[int]:
-    """ResNet-200's ``count`` worst modules, the worst first.  Only modules with an error of their own are candidates."""
+    """ResNet-200's ``count`` worst modules, the worst first.
+
+    Raises: ValueError where a module without a recorded error could be among them.
+    """
     table = _data()["imagenet"]["resnet200-preact"]
     ranked = sorted(zip(table["error"], table["module"], strict=True), reverse=True)
     if table["others"][1] >= ranked[count - 1][0]:
@@ -212,12 +199,6 @@ def imagenet_medians(network: str) -> list[float]:
     return [table["baseline"], table["median"]]
 
 
-def imagenet_pairs(lesion: str) -> list[list[float]]:
-    """Pairs [k, median error] of ResNet-200: ``lesion`` is ``deletions`` or ``swaps``."""
-    table = _data()["imagenet"][lesion]
-    return [[k, error] for k, error in zip(table["k"], table["median"], strict=True)]
-
-
 def unmeasured_modules() -> list[int]:
     """ResNet-152's modules without a measurement."""
     return [int(module) for module in _data()["imagenet"]["resnet152"]["missing"]]
@@ -226,19 +207,17 @@ def unmeasured_modules() -> list[int]:
 # --- deleting, duplicating and exchanging many modules --------------------------------------------------------------
 
 
-def _medians(lesion: str) -> dict[int, float]:
-    table = _data()[lesion]
+def _medians(lesion: str, dataset: str = "cifar10") -> dict[int, float]:
+    """Median error by the number of modules (ResNet-110) or, on ImageNet, of ResNet-200."""
+    table = (_data()["imagenet"] if dataset == "imagenet" else _data())[lesion]
     return dict(zip(table["k"], table["median"], strict=True))
 
 
-def error_by_deletions() -> list[list[float]]:
-    """Pairs [k, median error] after deleting ``k`` random modules, 1, 19 and 37 excluded."""
-    return [[k, error] for k, error in _medians("deletions").items()]
-
-
-def error_by_swaps() -> list[list[float]]:
-    """Pairs [k, median error] after ``k`` exchanges."""
-    return [[k, error] for k, error in _medians("swaps").items()]
+def error_by(
+    lesion: Literal["deletions", "swaps"], dataset: Literal["cifar10", "imagenet"] = "cifar10"
+) -> list[list[float]]:
+    """Pairs [k, median error] after ``k`` deletions, without the stage-first modules, or ``k`` exchanges."""
+    return [[k, error] for k, error in _medians(lesion, dataset).items()]
 
 
 def deletion_medians(ks: Sequence[int]) -> list[float]:
@@ -252,12 +231,15 @@ def deletion_correlation() -> float:
     return correlation(list(medians), list(medians.values()))
 
 
-def largest_step() -> dict[str, float]:
-    """The largest rise of the median from ``k`` to ``k + 1``: points, the ``k``, and its share of the whole range."""
-    medians = list(_medians("deletions").values())
-    rises = [after - before for before, after in pairwise(medians)]
-    rise = max(rises)
-    return {"points": rise, "k": 1 + rises.index(rise), "share": rise / (max(medians) - min(medians))}
+def largest_step() -> float:
+    """The largest rise of the median from ``k`` to ``k + 1`` deletions, points."""
+    return max(after - before for before, after in pairwise(_medians("deletions").values()))
+
+
+def largest_step_share() -> float:
+    """That rise as a share of the whole range."""
+    medians = _medians("deletions").values()
+    return largest_step() / (max(medians) - min(medians))
 
 
 def error_factor(k: int) -> float:
@@ -271,7 +253,7 @@ def run_count() -> int:
 
 
 def expected_runs() -> float:
-    """Runs that would be left of the unfiltered ones were they equal in number for each ``k`` and uniform in modules."""
+    """Runs that would be left of all runs, were they as many for each ``k`` and their modules drawn uniformly."""
     table, n = _data()["deletions"], 54
     kept = n - len(table["excluded"])
     share = [math.comb(kept, k) / math.comb(n, k) for k in table["k"]]
@@ -287,11 +269,6 @@ def duplication_savings() -> list[float]:
     """Median error after ``k`` deletions less that after ``k`` duplications, k = 1..10."""
     deleted = _medians("deletions")
     return [deleted[k] - error for k, error in _medians("duplications").items()]
-
-
-def duplication_against_deletion(k: int) -> dict[str, float]:
-    """Median error after ``k`` duplications and after ``k`` deletions."""
-    return {"duplicated": _medians("duplications")[k], "deleted": _medians("deletions")[k]}
 
 
 def error_by_tau() -> list[list[float]]:

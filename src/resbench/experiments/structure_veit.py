@@ -1,8 +1,8 @@
 """Veit 2016, sections 3 to 6, on real networks: what the unraveled view says of any of them, trained or not.
 
-Networks are this package's, small, with images of random numbers.  Where equality is claimed they are in float64 and the
-largest error is given relative to the largest entry; the sampled gradients are those of untrained networks in training
-mode (batch statistics), measured exactly as for the trained ones.  Units are counted from 1, as in the paper.
+Networks are this package's, small, with images of random numbers.  Where equality is claimed they are in float64 and
+the largest error is given relative to the largest entry; the sampled gradients are those of untrained networks in
+training mode (batch statistics), measured exactly as for the trained ones.  Units are counted from 1, as in the paper.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _ordinary_gradient(network: ResidualNetwork, batch: Tensor, labels: Tensor) 
     start = x = network.stem(batch).detach().requires_grad_()
     for unit in network.residual_units():
         x = unit(x)
-    (gradient,) = torch.autograd.grad(F.cross_entropy(network.head(x), labels), start)
+    gradient: Tensor = torch.autograd.grad(F.cross_entropy(network.head(x), labels), start)[0]
     return gradient
 
 
@@ -151,14 +151,12 @@ def untrained_mean_length(stages: int = 3, units: int = 54, paths_per_length: in
     return paths.mean_length(_untrained(stages, units, paths_per_length), network="untrained")
 
 
-def untrained_effective_range(stages: int = 1, units: int = 54, paths_per_length: int = 24) -> Measurement:
+def untrained_effective_range(stages: int = 1, units: int = 54, paths_per_length: int = 16) -> Measurement:
     """The lengths, in units, that carry the middle 95 % of the gradient."""
     return paths.effective_range(_untrained(stages, units, paths_per_length), network="untrained")
 
 
-def untrained_share_over(
-    length: int, stages: int = 1, units: int = 54, paths_per_length: int = 24
-) -> Measurement:
+def untrained_share_over(length: int, stages: int = 1, units: int = 54, paths_per_length: int = 16) -> Measurement:
     """Share of the gradient on paths longer than ``length`` units, percent."""
     return paths.share_over(_untrained(stages, units, paths_per_length), network="untrained", length=length)
 
@@ -227,7 +225,7 @@ def removable_layers(layers: int = 15, width: int = 128) -> list[int]:
 
 
 def _gated(bias: float, order: Order = "preact") -> ResidualNetwork:
-    """Units ``y = T F(x) + (1 - T) x`` (exclusive gating, He 2016, is the highway layer with a residual branch as ``H``)."""
+    """Units ``y = T F(x) + (1 - T) x``: exclusive gating (He 2016) is the highway layer with a branch for ``H``."""
     return small_network(UnitSpec(order=order, shortcut="exclusive-gate", gate_bias=bias))
 
 

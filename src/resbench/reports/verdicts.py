@@ -166,7 +166,7 @@ def details(verdict: Verdict) -> list[tuple[str, str]]:
 
 
 def explain(verdict: Verdict, width: int = 80) -> str:
-    """Why a verdict is what it is, for failing tests and under the board; no line wider than ``width`` (at least 40)."""
+    """Why a verdict is what it is: for failing tests and under the board; no line over ``width`` (at least 40)."""
     width = max(width, MIN_WIDTH)
     lines = wrap(f"{label(verdict.status)} {name(verdict)} (claim version {verdict.version})", width, rest="  ")
     for title, text in details(verdict):

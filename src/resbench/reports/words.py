@@ -66,9 +66,12 @@ def cut(text: str, width: int) -> str:
 
 def clauses(text: str, width: int) -> str:
     """As many of the text's clauses, from the first on, as ``width`` characters hold: ``§4.1`` of ``§4.1, fig. 3``."""
-    while len(text) > width and ", " in text:
-        text = text.rpartition(", ")[0]
-    return cut(text, width)
+    while len(text) > width:
+        end = max(text.rfind(mark) for mark in (", ", " and ", " ("))
+        if end <= 0:
+            return cut(text, width)
+        text = text[:end]
+    return text
 
 
 def wrap(text: str, width: int, first: str = "", rest: str | None = None) -> list[str]:
@@ -182,7 +185,7 @@ def expected(compare: Comparator, width: int = 1000) -> str:
 
 
 def _within(compare: Within, width: int) -> list[str]:
-    """With all the digits that matter, and with fewer.
+    """With all the digits that matter, with fewer, and without the tolerance.
 
     A relative tolerance of one value is shown as what it comes to: ``16.5 ± 2 %`` would be taken for points.
     """
@@ -194,7 +197,7 @@ def _within(compare: Within, width: int) -> list[str]:
         whole_entry = room >= len(f"{figure(compare.value[0])} …")
         return [(brief(compare.value, room) if whole_entry else "…") + suffix]
     suffix = f" ± {figure(compare.abs + compare.rel * abs(compare.value))}"
-    return [figure(compare.value, digits) + suffix for digits in (7, 4)]
+    return [*(figure(compare.value, digits) + suffix for digits in (7, 4)), f"≈ {figure(compare.value)}"]
 
 
 def _bounds(low: float | None, high: float | None) -> str:
@@ -207,5 +210,5 @@ def place(source: str) -> str:
     """Where in the paper: ``arXiv:1605.06431v2, section 4.1, figure 3`` as ``§4.1, fig. 3``."""
     text = re.sub(r"^arXiv:[^,\s]+(,\s*|$)", "", clean(source))
     for pattern, mark in _PLACES:
-        text = re.sub(rf"(?<!\w)(?:{pattern})(?!\w)\s*", mark, text, flags=re.IGNORECASE)
+        text = re.sub(rf"(?<!\w)(?:{pattern})(?![\w-])\s*", mark, text, flags=re.IGNORECASE)
     return text.strip()
