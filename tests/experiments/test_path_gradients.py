@@ -124,7 +124,7 @@ def test_the_path_of_shortcuts_is_the_head_gradient_in_one_stage() -> None:
 def test_the_network_is_left_as_it_was() -> None:
     network = small_network(UnitSpec(order="original"), units=(2, 2)).train()
     before = copy.deepcopy(network.state_dict())
-    buffers = {name: buffer for name, buffer in network.named_buffers()}
+    buffers = dict(network.named_buffers())
     gradient_by_length_exact(network, images(), labels())
     sample_path_gradients(network, images(), labels(), [1], 2, torch.Generator())
     assert network.training

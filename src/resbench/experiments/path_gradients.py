@@ -146,7 +146,7 @@ def draw_paths(n: int, lengths: Sequence[int], paths_per_length: int, generator:
     """Random paths, booleans ``(lengths, paths_per_length, n)``: exactly ``k`` of ``n`` units each, uniformly."""
     if any(not 0 <= k <= n for k in lengths):
         raise ValueError(f"a path through {n} units has 0 to {n} of them, not {list(lengths)}")
-    order = torch.rand(len(lengths), paths_per_length, n, generator=generator).argsort(-1).argsort(-1)
+    order = torch.rand(len(lengths), paths_per_length, n, generator=generator).argsort(-1)
     return order < torch.tensor(list(lengths)).view(-1, 1, 1)
 
 
