@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import make_member
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kendalltau
 
+from conftest import make_member
 from resbench.data.digits import Dataset
 from resbench.experiments import lesion
 from resbench.experiments.target import Member

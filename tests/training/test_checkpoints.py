@@ -85,7 +85,7 @@ def test_wrong_hash(path: Path, data: Dataset) -> None:
     write_index(path.parent, ["net"])
     content[-1] ^= 1
     path.write_bytes(bytes(content))
-    with pytest.raises(UserError, match="hash is not the one in index.json"):
+    with pytest.raises(UserError, match=r"hash is not the one in index\.json"):
         load(path, "net", RECIPE, data, sha256=read_index(path.parent)["net"]["sha256"])
 
 

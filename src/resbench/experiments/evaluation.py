@@ -12,8 +12,9 @@ from resbench.experiments.target import Member
 
 __all__ = ["evaluation", "path_gradients", "training_curves"]
 
-_PATHS_PER_LENGTH = 8
-_PATH_IMAGES = 32
+_PATH_IMAGES = 16
+_SHORT, _SHORT_PATHS, _LONG_PATHS = 24, 32, 4
+"""Paths through up to 24 units carry the gradient and have heavy tails: more of them are sampled."""
 
 
 def evaluation(member: Member) -> dict[str, Any]:
@@ -56,7 +57,8 @@ def training_curves(member: Member) -> dict[str, Any]:
 def path_gradients(member: Member) -> dict[str, Any]:
     """Norms of the gradients that single paths carry to the input of the first unit (Veit 2016, section 5).
 
-    Returns ``norms``: ``(1 + units, paths)``, row ``k`` sampled from the paths through exactly ``k`` units.
+    Returns ``norms``: ``(1 + units, paths)``, row ``k`` sampled from the paths through exactly ``k`` units; long paths
+    are sampled less often, the rest of their rows is NaN.
     """
     from resbench.experiments.path_gradients import sample_path_gradients
     from resbench.networks.residual import ResidualNetwork
@@ -67,6 +69,10 @@ def path_gradients(member: Member) -> dict[str, Any]:
     images, labels = member.train
     generator = torch.Generator().manual_seed(member.half)
     chosen = torch.randperm(len(labels), generator=generator)[:_PATH_IMAGES]
-    lengths = range(len(network.units) + 1)
-    norms = sample_path_gradients(network, images[chosen], labels[chosen], lengths, _PATHS_PER_LENGTH, generator)
-    return {"norms": norms.double().numpy()}
+    norms = torch.full((len(network.units) + 1, _SHORT_PATHS), torch.nan, dtype=torch.float64)
+    split = min(_SHORT, len(network.units)) + 1
+    for lengths, paths in ((range(split), _SHORT_PATHS), (range(split, len(norms)), _LONG_PATHS)):
+        if lengths:
+            sampled = sample_path_gradients(network, images[chosen], labels[chosen], lengths, paths, generator)
+            norms[lengths.start : lengths.stop, :paths] = sampled.double()
+    return {"norms": norms.numpy()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -103,7 +103,9 @@ class Lab:
                 arguments.append([self.result(each) for each in request])
             else:
                 arguments.append(self.result(request))
-        value = function(*arguments, **expectation.params)
+        # Exact and reference quantities are plain arithmetic and must not import torch.
+        with _single_threaded_operators() if expectation.kind in ("structural", "trained") else nullcontext():
+            value = function(*arguments, **expectation.params)
         return value if isinstance(value, Measurement) else Measurement(value)
 
     def _attempt(self, request: Request, action: Callable[[Request], Any]) -> None:

@@ -168,7 +168,7 @@ def reordering(member: Member) -> dict[str, Any]:
 
 
 def duplication(member: Member) -> dict[str, Any]:
-    """Apply ``k`` random units twice in a row, never the first of a stage; a result like :func:`multiple_deletion`'s."""
+    """Apply ``k`` random units twice, never the first of a stage; a result like :func:`multiple_deletion`'s."""
     parts = body(member.network)
     generator = np.random.default_rng(47)
     ks = [k for k in DUPLICATIONS if k <= len(parts.ordinary) for _ in range(DRAWS)]

@@ -29,12 +29,13 @@ def _log_gradients(result: Result) -> Floats:
     generator = np.random.default_rng(6)
     logs = []
     for member in result:
-        norms = np.asarray(member["norms"], dtype=np.float64)
-        paths = norms.shape[1]
-        picks = generator.integers(paths, size=(REPLICATES, paths))
-        means = np.concatenate([norms.mean(1)[None], norms[:, picks].mean(2).T])
+        columns = []
+        for row in np.asarray(member["norms"], dtype=np.float64):
+            sampled = row[~np.isnan(row)]
+            picks = generator.integers(len(sampled), size=(REPLICATES, len(sampled)))
+            columns.append(np.concatenate([[sampled.mean()], sampled[picks].mean(1)]))
         with np.errstate(divide="ignore"):
-            logs.append(np.log(means))
+            logs.append(np.log(np.stack(columns, axis=1)))
     mean = np.mean(logs, axis=0)
     finite = np.isfinite(mean).all(0)
     length = len(finite) if finite.all() else int(np.argmin(finite))
@@ -56,7 +57,7 @@ def _shares(result: Result) -> Floats:
 
 
 def _scalar(rows: Floats, result: Result, detail: str = "") -> Measurement:
-    paths = sum(np.asarray(member["norms"]).size for member in result)
+    paths = sum(int((~np.isnan(np.asarray(member["norms"]))).sum()) for member in result)
     return Measurement(float(rows[0]), replicates=rows[1:].tolist(), method=_METHOD, n=paths, detail=detail)
 
 

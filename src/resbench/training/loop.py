@@ -137,7 +137,7 @@ def train(
 
 
 def copy_losses(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross-entropy per copy ``(copies,)`` of logits ``(N, K)`` or ``(N, copies, K)`` and labels ``(N, copies)``."""
+    """Mean cross-entropy ``(copies,)`` of logits ``(N, K)`` or ``(N, copies, K)`` and labels ``(N, copies)``."""
     if logits.dim() == 2:
         logits = logits.unsqueeze(1)
     losses = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
@@ -184,7 +184,7 @@ class _Batches:
 
     def __init__(self, recipe: Recipe, data: Dataset, copies: Sequence[Copy], seeds: Sequence[int]):
         sets = [data.train(copy.half) for copy in copies]
-        # The smaller half's size for every copy, so that a copy's order does not depend on which others train beside it.
+        # The smaller half's size for every copy: its order must not depend on which others train beside it.
         size = min(int((data.half == half).sum()) for half in (0, 1))
         images = torch.stack([images[:size] for images, _ in sets])
         self.labels = torch.stack([labels[:size] for _, labels in sets])
