@@ -32,6 +32,8 @@ class Options:
     retrain: bool = False
     seed: int | None = None
     strict: bool = False
+    checkpoints: Path | None = None
+    device: str = "cpu"
     format: str = "table"
     out: Path | None = None
 
@@ -48,23 +50,29 @@ def run_check(options: Options) -> int:
         raise UserError("the selected claims assert nothing there; see `resbench claims`")
     if options.seed is not None and not options.retrain:
         raise UserError("--seed goes with --retrain")
+    if options.retrain and options.checkpoints is not None:
+        raise UserError("--checkpoints and --retrain exclude each other")
+    if options.checkpoints is not None and not options.checkpoints.is_dir():
+        raise UserError(f"--checkpoints {options.checkpoints}: no such folder; `resbench train --out` makes one")
+    _check_device(options.device)
     _check_writable(options.out)
     started = time.time()
     if options.retrain:
         with tempfile.TemporaryDirectory(prefix="resbench-") as scratch:
             folders = retrained_folders(items, options.seed, Path(scratch))
-            verdicts = judge_items(items, folders)
+            verdicts = judge_items(items, folders, options.device)
     else:
-        verdicts = judge_items(items)
+        chosen = {} if options.checkpoints is None else {"digits": options.checkpoints}
+        verdicts = judge_items(items, chosen, options.device)
     _report(verdicts, claims, options, started)
     return exit_code(verdicts, options.strict)
 
 
-def judge_items(items: Sequence[Item], folders: Mapping[str, Path] | None = None) -> list[Verdict]:
+def judge_items(items: Sequence[Item], folders: Mapping[str, Path], device: str) -> list[Verdict]:
     """The verdicts on ``items``, with a progress bar; an interrupted run's measurements are kept and reused."""
-    partial = _partial(items, folders or {})
+    partial = _partial(items, folders, device)
     with MeasurementProgress() as progress:
-        verdicts = Run(items, folders=folders, partial=partial, listener=progress).verdicts()
+        verdicts = Run(items, folders=folders, device=device, partial=partial, listener=progress).verdicts()
     if partial is not None:
         if partial.reused:
             print(f"resbench: reused {len(partial.reused)} measurements of an interrupted run", file=sys.stderr)
@@ -72,11 +80,24 @@ def judge_items(items: Sequence[Item], folders: Mapping[str, Path] | None = None
     return verdicts
 
 
-def _partial(items: Sequence[Item], folders: Mapping[str, Path]) -> PartialResults | None:
+def _check_device(device: str) -> None:
+    """Fail at once where the device is not here; nothing falls back to the CPU."""
+    if device == "cpu":
+        return
+    import torch
+
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"--device {device}: not usable here ({reason}); use --device cpu") from error
+
+
+def _partial(items: Sequence[Item], folders: Mapping[str, Path], device: str) -> PartialResults | None:
     settings = {item.setting for item in items if any(e.kind == "trained" for e in item.claim.expect)}
     known = {s: folders.get(s) or baselines() / "checkpoints" / s for s in settings}
     present = {setting: folder for setting, folder in known.items() if folder.is_dir()}
-    return partial_results(present) if present else None
+    return partial_results(present, device) if present else None
 
 
 def retrained_folders(items: Sequence[Item], seed: int | None, scratch: Path) -> dict[str, Path]:

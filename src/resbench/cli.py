@@ -58,6 +58,10 @@ def check(
         int | None, typer.Option("--seed", min=0, help="With --retrain: the seed; random (and shown) if not given.")
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="NOT_MEASURED fails as well.")] = False,
+    checkpoints: Annotated[
+        Path | None, typer.Option("--checkpoints", help="Judge the networks of `resbench train --out` instead.")
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="Where trained networks are measured.")] = "cpu",
     format: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.table,
     out: Annotated[
         Path | None, typer.Option("--out", help="Also write JSON, JUnit and Markdown to this folder.")
@@ -79,6 +83,8 @@ def check(
         retrain=retrain,
         seed=seed,
         strict=strict,
+        checkpoints=checkpoints,
+        device=device,
         format=format.value,
         out=out,
     )

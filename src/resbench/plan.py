@@ -59,11 +59,11 @@ def items_of(claims: Sequence[Claim], *, kinds: Sequence[str] = (), settings: Se
     return found
 
 
-def partial_results(folders: Mapping[str, Path]) -> PartialResults:
+def partial_results(folders: Mapping[str, Path], device: str = "cpu") -> PartialResults:
     """Where an interrupted run over these checkpoint folders leaves its measurements for the next."""
     import hashlib
 
-    digest = hashlib.sha256(source_fingerprint().encode())
+    digest = hashlib.sha256(f"{source_fingerprint()} {device}".encode())
     for setting, folder in sorted(folders.items()):
         index = folder / "index.json"
         digest.update(setting.encode() + (index.read_bytes() if index.exists() else b""))
@@ -81,10 +81,11 @@ class Run:
         items: Sequence[Item],
         *,
         folders: Mapping[str, Path] | None = None,
+        device: str = "cpu",
         partial: PartialResults | None = None,
         listener: Listener | None = None,
     ):
-        self.items, self._partial, self._listener = list(items), partial, listener
+        self.items, self._device, self._partial, self._listener = list(items), device, partial, listener
         self._folders = dict(folders or {})
         self._labs: dict[str, Lab] = {}
         self._prepared: set[str] = set()
@@ -141,5 +142,5 @@ class Run:
     def _lab(self, setting: str) -> Lab:
         if setting not in self._labs:
             folder = self._folders.get(setting) or baselines() / "checkpoints" / setting
-            self._labs[setting] = Lab(setting, folder, kept=self._partial, listener=self._listener)
+            self._labs[setting] = Lab(setting, folder, device=self._device, kept=self._partial, listener=self._listener)
         return self._labs[setting]

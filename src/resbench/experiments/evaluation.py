@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 from typing import Any
 
 import torch
@@ -11,6 +12,9 @@ from torch.nn import functional as F
 from resbench.experiments.target import Member
 
 __all__ = ["evaluation", "path_gradients", "training_curves"]
+
+_GLOBAL_GENERATOR = threading.Lock()
+"""Dropout draws from the process's own generator, which experiments running beside each other must not share."""
 
 _PATH_IMAGES = 16
 _SHORT, _SHORT_PATHS, _LONG_PATHS = 24, 32, 4
@@ -34,13 +38,13 @@ def evaluation(member: Member) -> dict[str, Any]:
         if hasattr(trained, "sampler"):
             trained.sampler = None
         images, labels = member.train
-        with torch.random.fork_rng(devices=[]):
+        with _GLOBAL_GENERATOR, torch.random.fork_rng():
             torch.manual_seed(member.half)
             training_loss = F.cross_entropy(trained(images), labels, reduction="none")
     return {
-        "wrong": wrong.numpy()[None],
-        "test_loss": test_loss.double().numpy()[None],
-        "training_loss": training_loss.double().numpy()[None],
+        "wrong": wrong.cpu().numpy()[None],
+        "test_loss": test_loss.double().cpu().numpy()[None],
+        "training_loss": training_loss.double().cpu().numpy()[None],
     }
 
 
@@ -74,5 +78,5 @@ def path_gradients(member: Member) -> dict[str, Any]:
     for lengths, paths in ((range(split), _SHORT_PATHS), (range(split, len(norms)), _LONG_PATHS)):
         if lengths:
             sampled = sample_path_gradients(network, images[chosen], labels[chosen], lengths, paths, generator)
-            norms[lengths.start : lengths.stop, :paths] = sampled.double()
+            norms[lengths.start : lengths.stop, :paths] = sampled.double().cpu()
     return {"norms": norms.numpy()}

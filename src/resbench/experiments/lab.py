@@ -51,9 +51,15 @@ class Lab:
     """
 
     def __init__(
-        self, setting: str, folder: Path, *, kept: PartialResults | None = None, listener: Listener | None = None
+        self,
+        setting: str,
+        folder: Path,
+        *,
+        device: str = "cpu",
+        kept: PartialResults | None = None,
+        listener: Listener | None = None,
     ):
-        self.setting, self.folder, self.kept, self.listener = setting, folder, kept, listener
+        self.setting, self.folder, self.device, self.kept, self.listener = setting, folder, device, kept, listener
         self._results: dict[Request, Result | Exception] = {}
         self._targets: dict[str, Any] = {}
         self._index: dict[str, dict[str, Any]] | None = None
@@ -165,6 +171,7 @@ class Lab:
             recipes[name],
             load_dataset(self.setting),
             sha256=str(entry["sha256"]),
+            device=self.device,
         )
         self._targets[name] = target
         return target

@@ -202,4 +202,4 @@ def _wrong(parts: Body, value: Tensor, labels: Tensor) -> NDArray[np.bool_]:
     """Whether each image is misclassified; an image whose logits are not finite is."""
     logits = parts.head(value)
     wrong = (logits.argmax(1) != labels) | ~torch.isfinite(logits).all(1)
-    return np.asarray(wrong.numpy(), dtype=bool)
+    return np.asarray(wrong.cpu().numpy(), dtype=bool)

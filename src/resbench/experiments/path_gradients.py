@@ -168,7 +168,7 @@ def sample_path_gradients(
     Norms far below float32's range (a long path's 1e-60) are still resolved.
     """
     full = _run(network, images, labels)
-    paths = draw_paths(len(full.units), lengths, paths_per_length, generator).flatten(0, 1)
+    paths = draw_paths(len(full.units), lengths, paths_per_length, generator).flatten(0, 1).to(images.device)
     norms = []
     for rows in paths.split(chunk):
         gradients, log_scale = _backward(full, rows, at)

@@ -7,6 +7,7 @@ Where lesions were drawn at random the draws are resampled as well.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 
+@lru_cache(maxsize=8)
 def image_weights(images: int, member: int) -> Floats:
     """Bootstrap weights ``(1 + REPLICATES, images)``; row 0 counts every image once, the rest are multinomial.
 

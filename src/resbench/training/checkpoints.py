@@ -19,6 +19,7 @@ import msgspec
 import safetensors
 import safetensors.torch
 import torch
+from torch import Tensor
 
 from resbench.data.digits import Dataset
 from resbench.errors import NotMeasured, UserError
@@ -61,8 +62,10 @@ def save(path: Path, name: str, setting: str, recipe: Recipe, data: Dataset, mem
     write_atomically(path, safetensors.torch.save(tensors, metadata))
 
 
-def load(path: Path, name: str, recipe: Recipe, data: Dataset, *, sha256: str | None = None) -> Target:
-    """Read and verify one named network, in eval mode and in the state that its recipe tests.
+def load(
+    path: Path, name: str, recipe: Recipe, data: Dataset, *, sha256: str | None = None, device: str = "cpu"
+) -> Target:
+    """Read and verify one named network, on ``device``, in eval mode and in the state that its recipe tests.
 
     Raises:
         UserError: the file is missing, truncated, has another hash, or is of another network, recipe or data set.
@@ -81,10 +84,7 @@ def load(path: Path, name: str, recipe: Recipe, data: Dataset, *, sha256: str | 
     tensors = safetensors.torch.load(content)
     try:
         curves = json.loads(metadata["curves"])
-        members = tuple(
-            _member(recipe, data, half, {k[2:]: v for k, v in tensors.items() if k.startswith(f"{half}/")}, curves)
-            for half in recipe.halves
-        )
+        members = tuple(_member(recipe, data, half, _of_half(tensors, half), curves, device) for half in recipe.halves)
         return Target(name, recipe, int(metadata["seed"]), members)
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
@@ -145,8 +145,13 @@ def _metadata(path: Path, content: bytes, hint: str) -> dict[str, str]:
     return metadata
 
 
+def _of_half(tensors: Mapping[str, Tensor], half: int) -> dict[str, Tensor]:
+    prefix = f"{half}/"
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+
 def _member(
-    recipe: Recipe, data: Dataset, half: int, state: dict[str, torch.Tensor], curves: Mapping[str, Any]
+    recipe: Recipe, data: Dataset, half: int, state: dict[str, Tensor], curves: Mapping[str, Any], device: str
 ) -> Member:
     network = build(recipe.network)
     expected = {key for key in network.state_dict() if not key.endswith("num_batches_tracked")}
@@ -156,9 +161,16 @@ def _member(
     network.load_state_dict({key: value.float() for key, value in state.items()}, strict=False)
     if isinstance(network, ResidualNetwork):
         apply_test_scaling(network, recipe)
-    network.eval().requires_grad_(False)
+    network.eval().requires_grad_(False).to(device)
+    train, test = data.train(half), data.test(half)
     curve = {key: tuple(value) for key, value in curves[str(half)].items()}
-    return Member(network, half, data.train(half), data.test(half), Curves(**curve))
+    return Member(
+        network,
+        half,
+        (train[0].to(device), train[1].to(device)),
+        (test[0].to(device), test[1].to(device)),
+        Curves(**curve),
+    )
 
 
 def _rounded(curves: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
