@@ -122,7 +122,7 @@ def test_reordering_equals_reordering_the_modules(data: Dataset) -> None:
 
 
 def test_duplication_applies_a_unit_twice(member: Member, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lesion, "DRAWS", 3)
+    monkeypatch.setattr(lesion, "DUPLICATION_DRAWS", 3)
     monkeypatch.setattr(lesion, "DUPLICATIONS", (1,))
     network = member.network
     assert isinstance(network, ResidualNetwork)

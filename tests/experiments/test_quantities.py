@@ -73,6 +73,13 @@ def test_error_by_deletions_takes_medians_within_k() -> None:
     assert lesions.largest_step(result, network="n").value == pytest.approx(1.0)
 
 
+def test_duplications_are_compared_with_as_many_deletions() -> None:
+    duplicated = ({"k": np.array([1, 1, 2, 2]), "wrong": wrong(10, 14, 20, 24)},)
+    deleted = ({"k": np.array([1, 2, 3]), "wrong": wrong(30, 50, 90)},)
+    table = lesions.duplication_against_deletion(duplicated, deleted, network="n").value
+    assert table == pytest.approx({"duplicated": 17.0, "deleted": 40.0})
+
+
 def test_largest_step_is_a_share_of_the_range() -> None:
     result = ({"k": np.array([1, 2, 3]), "wrong": wrong(10, 20, 50)},)
     assert lesions.largest_step(result, network="n").value == pytest.approx(0.75)

@@ -28,7 +28,8 @@ DELETIONS = tuple(range(1, 21))
 DRAWS = 12
 SWAPS = tuple(range(1, 11))
 ORDERS = 16
-DUPLICATIONS = (1, 5, 10)
+DUPLICATIONS = tuple(range(1, 11))
+DUPLICATION_DRAWS = 4
 THIRDS = 3
 """Each random lesion is tested on one third of the images in turn: lesions differ more than images do."""
 
@@ -168,10 +169,10 @@ def reordering(member: Member) -> dict[str, Any]:
 
 
 def duplication(member: Member) -> dict[str, Any]:
-    """Apply ``k`` random units twice, never the first of a stage; a result like :func:`multiple_deletion`'s."""
+    """Apply ``k = 1..10`` random units twice, never the first of a stage; a result like :func:`multiple_deletion`'s."""
     parts = body(member.network)
     generator = np.random.default_rng(47)
-    ks = [k for k in DUPLICATIONS if k <= len(parts.ordinary) for _ in range(DRAWS)]
+    ks = [k for k in DUPLICATIONS if k <= len(parts.ordinary) for _ in range(DUPLICATION_DRAWS)]
     lesions = [frozenset(generator.choice(parts.ordinary, size=k, replace=False).tolist()) for k in ks]
 
     def twice(step: Step) -> Map:

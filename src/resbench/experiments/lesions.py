@@ -223,11 +223,13 @@ def error_by_tau(reordered: Result, *, network: str) -> Measurement:
 
 
 @reads(("duplication", "network"), ("multiple_deletion", "network"))
-def duplication_against_deletion(duplicated: Result, multiple: Result, *, network: str, k: int = 10) -> Measurement:
-    """Median error after ``k`` duplications and after ``k`` deletions, percent."""
-    twice, twice_ks = _medians(duplicated)
-    gone, gone_ks = _medians(multiple)
-    rows = {"duplicated": twice[:, twice_ks.index(k)], "deleted": gone[:, gone_ks.index(k)]}
+def duplication_against_deletion(duplicated: Result, multiple: Result, *, network: str) -> Measurement:
+    """Mean error of random duplications and of as many random deletions, percent, over the numbers tried of both."""
+    common = set(duplicated[0]["k"].tolist()) & set(multiple[0]["k"].tolist())
+    rows = {}
+    for name, result in (("duplicated", duplicated), ("deleted", multiple)):
+        errors, labels = _runs(result, "k")
+        rows[name] = np.mean([errors[:, labels == k].mean(1) for k in sorted(common)], axis=0)
     return _table(rows, multiple, _OVER_DRAWS)
 
 
