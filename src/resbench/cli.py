@@ -138,6 +138,15 @@ def claims_lock() -> None:
     print(f"wrote {lock_path().name}")
 
 
+@claims_app.command("wanted")
+def claims_wanted() -> None:
+    """Markdown: the networks of the papers' scale that claims still wait for (baselines/WANTED.md)."""
+    from resbench.claims import load_claims
+    from resbench.reports.wanted import wanted
+
+    print(wanted(load_claims(), ("digits",)), end="")
+
+
 @app.command()
 def train(
     setting: Annotated[str, typer.Option("--setting", help="Whose networks to train.")] = "digits",
