@@ -133,6 +133,9 @@ def _work(waiting: Any, news: Any, stop: Event) -> None:
 
 
 def _tell(news: Any, network: str, done: int, total: int) -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None and not parent.is_alive():  # killed: nobody will ever stop this process
+        raise SystemExit(1)
     news.put(("epoch", network, done, total))
 
 
