@@ -12,7 +12,7 @@ from resbench.claims.lock import fingerprint
 from resbench.claims.model import Claim
 from resbench.errors import UserError
 from resbench.judge import Status, judge_claim
-from resbench.plan import Item, Run, items_of
+from resbench.plan import Item, Run, items_of, partial_results
 from resbench.records.environment import environment
 from resbench.records.measurement import Measurement
 from resbench.records.places import baselines, write_atomically
@@ -54,7 +54,7 @@ def record_seeds(setting: str, folders: Sequence[Path], out: Path) -> str:
     failed = 0
     for folder in folders:
         seed = _seed_of(setting, folder)
-        run = Run(items, folders={setting: folder})
+        run = Run(items, folders={setting: folder}, partial=partial_results({setting: folder}))
         entries = {}
         for item in items:
             entry = _entry(item, run.outcomes(item))
@@ -63,6 +63,7 @@ def record_seeds(setting: str, folders: Sequence[Path], out: Path) -> str:
         record["seeds"][str(seed)] = {"environment": environment(), "claims": entries}
         record["seeds"] = dict(sorted(record["seeds"].items(), key=lambda pair: int(pair[0])))
         write_atomically(out, (json.dumps(record, indent=1) + "\n").encode())
+        run.finish()
     return f"{len(folders)} seeds recorded in {out}; {failed} verdicts were neither HOLDS nor NOT_MEASURED"
 
 

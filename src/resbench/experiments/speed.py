@@ -20,7 +20,7 @@ from resbench.records.measurement import Measurement
 
 __all__ = ["step_times", "stochastic_time_ratio"]
 
-_ROUNDS = 24
+_ROUNDS = 16
 _BATCH = 64
 
 
