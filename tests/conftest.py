@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from resbench.data.digits import Dataset, digits
-from resbench.experiments.target import Member
 from resbench.networks.copies import initialise
 from resbench.networks.residual import NetworkSpec, PlainSpec, build
 from resbench.training.loop import Curves
+from resbench.training.target import Member
 
 pytest_plugins = ["pytester"]
 

@@ -11,7 +11,6 @@ from resbench.statistics import (
     clopper_pearson,
     percentile_interval,
     rank_correlations,
-    resampled_errors,
     wilson,
 )
 
@@ -60,27 +59,6 @@ def test_weights_follow_their_seed() -> None:
 def test_nothing_to_resample(n: int, replicates: int) -> None:
     with pytest.raises(ValueError, match="nothing to resample"):
         bootstrap_weights(n, replicates, seed=0)
-
-
-def test_resampled_errors_are_the_weighted_errors_over_all_batches() -> None:
-    wrong = np.random.default_rng(0).random((5, 37)) < 0.3
-    weights = bootstrap_weights(37, 600, seed=7)  # 600 replicates are more than two batches
-    assert resampled_errors(wrong, 600, seed=7) == pytest.approx(100 * weights @ wrong.T / 37)
-
-
-def test_resampled_errors_are_paired() -> None:
-    first = np.random.default_rng(0).random(200) < 0.4
-    both = resampled_errors(np.stack([first, first, ~first]), 300, seed=2)
-    assert (both[:, 0] == both[:, 1]).all()
-    assert both[:, 0] + both[:, 2] == pytest.approx(np.full(300, 100.0))
-    assert both[:, 0].std() == pytest.approx(100 * np.sqrt(first.mean() * (~first).mean() / 200), rel=0.15)
-
-
-def test_resampled_errors_want_truth_values() -> None:
-    with pytest.raises(ValueError, match="bool array"):
-        resampled_errors(np.ones((3, 4)), 10, seed=0)
-    with pytest.raises(ValueError, match="bool array"):
-        resampled_errors(np.ones(4, dtype=bool), 10, seed=0)
 
 
 def test_percentile_interval_rounds_outwards() -> None:

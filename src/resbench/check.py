@@ -108,7 +108,8 @@ def retrained_folders(items: Sequence[Item], seed: int | None, scratch: Path) ->
     import secrets
 
     from resbench.claims import resolve_quantity
-    from resbench.experiments.reading import Request, requests_of
+    from resbench.experiments.reading import requests_of
+    from resbench.records.results import Request
     from resbench.training.recipes import load_recipes
 
     chosen = secrets.randbelow(1_000_000) if seed is None else seed

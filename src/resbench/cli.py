@@ -113,7 +113,7 @@ def claims_show(id: str, format: JsonOption = ListFormat.table) -> None:
     """One claim, whole: statement, source, expectations and where their tolerances come from."""
     import json
 
-    from resbench.baseline_seeds import false_alarms
+    from resbench.calibration import false_alarms
     from resbench.check import terminal_width
     from resbench.claims import find, load_claims
     from resbench.reports import claim_details
@@ -180,7 +180,7 @@ def calibrate(
 
     Example: resbench calibrate /tmp/seeds/* --out baselines/claims/digits/seeds.json
     """
-    from resbench.baseline_seeds import record_seeds
+    from resbench.calibration import record_seeds
 
     with _interruptible("finished seeds are recorded; start the command again with the others"):
         print(record_seeds(setting, folders, out))

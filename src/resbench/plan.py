@@ -12,11 +12,12 @@ from resbench.claims.loader import resolve_quantity
 from resbench.claims.model import Claim
 from resbench.errors import UserError
 from resbench.experiments.lab import Lab, Listener
-from resbench.experiments.reading import Request, requests_of
+from resbench.experiments.reading import requests_of
 from resbench.judge import Verdict, judge_claim
 from resbench.records.measurement import Measurement
 from resbench.records.partial import PartialResults, source_fingerprint
 from resbench.records.places import baselines, partial_measurements
+from resbench.records.results import Request
 
 __all__ = ["KINDS", "Item", "Run", "items_of", "partial_results"]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from resbench.experiments.reading import Request
+    from resbench.records.results import Request
 
 __all__ = ["MeasurementProgress", "training_progress"]
 

@@ -16,13 +16,11 @@ __all__ = [
     "clopper_pearson",
     "percentile_interval",
     "rank_correlations",
-    "resampled_errors",
     "wilson",
 ]
 
 CONFIDENCE = 0.95
 FloatArray = NDArray[np.float64]
-_BATCH = 256  # replicates whose weights are held at once: 256 x 50,000 images are 50 MB
 
 
 def wilson(errors: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
@@ -48,37 +46,12 @@ def bootstrap_weights(n: int, replicates: int, seed: int) -> NDArray[np.int64]:
     The rows are multinomial with equal probabilities.  One seed gives one set of weights, whatever is weighted
     with them: two sweeps over the same images that share the seed are resampled in pairs.
     """
-    return _draw(n, replicates, np.random.default_rng(seed))
-
-
-def _draw(n: int, replicates: int, generator: np.random.Generator) -> NDArray[np.int64]:
     if n < 1 or replicates < 1:
         raise ValueError(f"nothing to resample: {n} samples, {replicates} replicates")
     # n draws counted are the multinomial itself, and ten times as fast as numpy's n binomials a row.
-    drawn = generator.integers(n, size=(replicates, n))
+    drawn = np.random.default_rng(seed).integers(n, size=(replicates, n))
     drawn += n * np.arange(replicates)[:, None]
     return np.bincount(drawn.ravel(), minlength=replicates * n).reshape(replicates, n)
-
-
-def resampled_errors(wrong: ArrayLike, replicates: int, seed: int) -> FloatArray:
-    """The error of every lesion over resampled images, in percent: ``[replicates, lesions]``.
-
-    ``wrong`` is ``[lesions, images]``, true where that lesioned network misclassifies that image.  All lesions of a
-    replicate see the same images, so the difference of two columns is the replicate of a paired difference.
-    The weights are ``bootstrap_weights(images, replicates, seed)``, drawn in batches to bound the memory.
-    """
-    table = np.asarray(wrong)
-    if table.ndim != 2 or table.dtype != np.bool_:
-        raise ValueError(f"wrong must be a bool array [lesions, images], not {table.dtype} {list(table.shape)}")
-    images = table.shape[1]
-    generator = np.random.default_rng(seed)
-    columns = table.T.astype(np.float32)  # counts stay exact below 2^24 images
-    errors = np.empty((replicates, table.shape[0]))
-    for start in range(0, replicates, _BATCH):
-        size = min(_BATCH, replicates - start)
-        errors[start : start + size] = _draw(images, size, generator).astype(np.float32) @ columns
-    errors *= 100.0 / images
-    return errors
 
 
 def percentile_interval(replicates: ArrayLike, confidence: float = CONFIDENCE) -> tuple[FloatArray, FloatArray]:

@@ -13,10 +13,10 @@ from resbench.claims.model import AtLeast, Expectation
 from resbench.errors import NotMeasured
 from resbench.experiments import lab as laboratory
 from resbench.experiments.lab import Lab
-from resbench.experiments.reading import Request
 from resbench.records.measurement import Measurement
 from resbench.records.partial import PartialResults
 from resbench.records.places import baselines
+from resbench.records.results import Request
 
 FOLDER = baselines() / "checkpoints" / "digits"
 REQUEST = Request("evaluation", "post-9")

@@ -14,9 +14,9 @@ from scipy.stats import kendalltau
 from conftest import make_member
 from resbench.data.digits import Dataset
 from resbench.experiments import lesion
-from resbench.experiments.target import Member
 from resbench.networks.residual import NetworkSpec, PlainNetwork, PlainSpec, ResidualNetwork
 from resbench.networks.units import Order, ResidualUnit, UnitSpec
+from resbench.training.target import Member
 
 
 class Deleted(torch.nn.Module):

@@ -10,8 +10,9 @@ import pytest
 
 from resbench.errors import NotMeasured
 from resbench.experiments import accuracy, curves, lesions, paths, speed
-from resbench.experiments.reading import Request, requests_of
+from resbench.experiments.reading import requests_of
 from resbench.experiments.resampling import REPLICATES, image_weights, pooled_errors, resampled_draws
+from resbench.records.results import Request
 
 
 def wrong(*counts: int, images: int = 100) -> np.ndarray[Any, Any]:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from resbench.errors import UserError
-from resbench.experiments.reading import Request
 from resbench.records.partial import PartialResults, source_fingerprint
+from resbench.records.results import Request
 
 REQUEST = Request("single_deletion", "preact-9")
 RESULT = [{"wrong": np.array([[True, False]]), "k": np.array([3])}, {"wrong": np.array([[False]])}]

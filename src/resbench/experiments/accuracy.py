@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resbench.experiments.reading import Result, reads
+from resbench.experiments.reading import reads
 from resbench.experiments.resampling import pooled_errors, weighted
 from resbench.records.measurement import Measurement
+from resbench.records.results import Result
 
 __all__ = ["error_difference", "test_error", "test_errors", "training_losses"]
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from resbench.experiments.reading import Result, reads
+from resbench.experiments.reading import reads
 from resbench.experiments.resampling import REPLICATES
 from resbench.records.measurement import Measurement
+from resbench.records.results import Result
 
 __all__ = ["gradient_ratio", "loss_after", "mean_depth"]
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from resbench.experiments.target import Member
+from resbench.training.target import Member
 
 __all__ = ["evaluation", "path_gradients", "training_curves"]
 

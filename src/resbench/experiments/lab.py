@@ -13,9 +13,10 @@ from typing import Any, Protocol
 from resbench.claims.loader import resolve_quantity
 from resbench.claims.model import Expectation
 from resbench.errors import NotMeasured, UserError
-from resbench.experiments.reading import Request, Result, requests_of
+from resbench.experiments.reading import requests_of
 from resbench.records.measurement import Measurement
 from resbench.records.partial import PartialResults
+from resbench.records.results import Request, Result
 
 __all__ = ["COSTS", "Lab", "Listener"]
 

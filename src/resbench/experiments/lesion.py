@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from resbench.experiments.target import Member
 from resbench.networks.residual import PlainNetwork, ResidualNetwork
 from resbench.networks.units import ResidualUnit
+from resbench.training.target import Member
 
 __all__ = ["Body", "Step", "body", "duplication", "multiple_deletion", "reordering", "single_deletion"]
 

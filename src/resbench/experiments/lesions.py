@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resbench.experiments.reading import Result, reads
+from resbench.experiments.reading import reads
 from resbench.experiments.resampling import pooled_errors, resampled_draws
 from resbench.records.measurement import Measurement
+from resbench.records.results import Result
 
 __all__ = [
     "downsampling_increase",

@@ -11,9 +11,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from resbench.experiments.reading import Result, reads
+from resbench.experiments.reading import reads
 from resbench.experiments.resampling import REPLICATES
 from resbench.records.measurement import Measurement
+from resbench.records.results import Result
 
 __all__ = ["decay_fit", "decay_rate", "effective_range", "effective_share", "mean_length", "share_over"]
 

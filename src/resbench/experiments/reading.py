@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
-__all__ = ["MemberResult", "Request", "Result", "reads", "requests_of"]
+from resbench.records.results import Request
 
-MemberResult = Mapping[str, Any]
-"""Raw arrays of one member of a target (one half of the data)."""
-
-Result = tuple[MemberResult, ...]
-"""An experiment's result: one :data:`MemberResult` a member."""
+__all__ = ["reads", "requests_of"]
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True)
-class Request:
-    """One experiment on one network; measured once a run, however many claims read it."""
-
-    experiment: str
-    network: str
 
 
 def reads(*sources: tuple[str, str]) -> Callable[[F], F]:
     """Declare what a quantity reads: pairs (experiment, name of the parameter that holds the network's name).
 
-    The quantity is called with one :data:`Result` for each pair, in order, then with its parameters by name.  Where the
+    The quantity is called with one ``Result`` for each pair, in order, then with its parameters by name.  Where the
     parameter is a list of names the quantity gets a list of results in its place.
     """
 

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resbench.experiments.reading import Result
+from resbench.records.results import Result
+from resbench.statistics import bootstrap_weights
 
 __all__ = ["REPLICATES", "image_weights", "pooled_errors", "resampled_draws", "weighted"]
 
@@ -30,8 +31,7 @@ def image_weights(images: int, member: int) -> Floats:
 
     The same for every quantity of one half of the data, so that comparisons between networks are paired by image.
     """
-    generator = np.random.default_rng((_SEED, member, images))
-    drawn = generator.multinomial(images, np.full(images, 1.0 / images), size=REPLICATES)
+    drawn = bootstrap_weights(images, REPLICATES, _SEED + member)
     return np.concatenate([np.ones((1, images)), drawn.astype(np.float64)])
 
 

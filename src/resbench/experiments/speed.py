@@ -11,12 +11,13 @@ import torch
 from torch.nn import functional as F
 
 from resbench.errors import NotMeasured
-from resbench.experiments.reading import Result, reads
+from resbench.experiments.reading import reads
 from resbench.experiments.resampling import REPLICATES
-from resbench.experiments.target import Member
 from resbench.networks.residual import NetworkSpec, ResidualNetwork
 from resbench.networks.sampling import Survival, linear_decay
 from resbench.records.measurement import Measurement
+from resbench.records.results import Result
+from resbench.training.target import Member
 
 __all__ = ["step_times", "stochastic_time_ratio"]
 

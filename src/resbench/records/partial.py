@@ -18,8 +18,8 @@ from typing import Any
 from filelock import FileLock
 
 from resbench.errors import UserError
-from resbench.experiments.reading import Request, Result
 from resbench.records.places import write_atomically
+from resbench.records.results import Request, Result
 
 __all__ = ["PartialResults", "source_fingerprint"]
 

@@ -23,12 +23,12 @@ from torch import Tensor
 
 from resbench.data.digits import Dataset
 from resbench.errors import NotMeasured, UserError
-from resbench.experiments.target import Member, Target
 from resbench.networks.residual import ResidualNetwork, build
 from resbench.records.environment import environment
 from resbench.records.places import write_atomically
 from resbench.training.loop import Curves, TrainedCopy, apply_test_scaling
 from resbench.training.recipes import Recipe
+from resbench.training.target import Member, Target
 
 __all__ = ["load", "read_index", "read_seed", "save", "write_index"]
 
