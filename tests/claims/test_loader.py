@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 import types
@@ -243,6 +244,7 @@ def test_catalogue_rows_are_json(tmp_path: Path) -> None:
 @pytest.fixture
 def experiment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A package of experiments with one module, ``combinatorics``."""
+    importlib.import_module("resbench.experiments.combinatorics")  # so that there is one to put back
     folder = tmp_path / "fakes"
     folder.mkdir()
     (folder / "combinatorics.py").write_text("limit = 3\ndef path_count(n): return 2**n\ndef free(**rest): return 1\n")
