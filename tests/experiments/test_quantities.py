@@ -74,6 +74,19 @@ def test_error_by_deletions_takes_medians_within_k() -> None:
     assert lesions.largest_step(result, network="n").value == pytest.approx(1.0)
 
 
+def test_stochastic_against_constant() -> None:
+    other = (single(5, 10, 6, 8, 6, 6, ordinary="01101"),)
+    arguments = {"stochastic": "s", "constant": "c"}
+    median = lesions.stochastic_against_constant(other, SWEEP, **arguments)
+    assert median.value == pytest.approx({"stochastic": 1.0, "constant": 2.0})
+    mean = lesions.stochastic_against_constant(other, SWEEP, **arguments, statistic="mean")
+    assert mean.value == pytest.approx({"stochastic": 5 / 3, "constant": 7 / 3})
+    everything = lesions.stochastic_against_constant(other, SWEEP, **arguments, statistic="all")
+    assert everything.value == pytest.approx({"stochastic": 11 / 5, "constant": 102 / 5})
+    firsts = lesions.firsts_against_constant(other, SWEEP, **arguments)
+    assert firsts.value == pytest.approx({"stochastic": 3.0, "constant": 47.5})
+
+
 def test_duplications_are_compared_with_as_many_deletions() -> None:
     duplicated = ({"k": np.array([1, 1, 2, 2]), "wrong": wrong(10, 14, 20, 24)},)
     deleted = ({"k": np.array([1, 2, 3]), "wrong": wrong(30, 50, 90)},)
