@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,15 @@ def test_round_trip(path: Path, trained: list[TrainedCopy], data: Dataset) -> No
         assert not member.network.training
         assert [u.test_scale for u in member.network.residual_units()] == [0.75, 0.5]  # type: ignore[union-attr]
         assert torch.equal(member.test[1], data.test(member.half)[1])
+
+
+def test_weights_beyond_half_precision_survive(tmp_path: Path, trained: list[TrainedCopy], data: Dataset) -> None:
+    """A diverged network is a result; its weights must not become infinite on the way to the disk."""
+    state = {**trained[0].state, "stem.0.weight": trained[0].state["stem.0.weight"] * 1e8}
+    diverged = [dataclasses.replace(trained[0], state=state), trained[1]]
+    save(tmp_path / "net.safetensors", "net", "digits", RECIPE, data, diverged)
+    loaded = load(tmp_path / "net.safetensors", "net", RECIPE, data).members[0].network.state_dict()
+    assert torch.equal(loaded["stem.0.weight"], state["stem.0.weight"])
 
 
 def test_index(path: Path, data: Dataset) -> None:

@@ -147,7 +147,7 @@ def increase_by_depth(singles: Sequence[Result], *, networks: Sequence[str], sta
 def stochastic_against_constant(
     stochastic_single: Result, constant_single: Result, *, stochastic: str, constant: str, statistic: str = "median"
 ) -> Measurement:
-    """Median or ``mean`` ordinary increase with stochastic and constant depth, points; ``all``: the mean of all units."""
+    """Median or ``mean`` ordinary increase with stochastic and constant depth, points; ``all``: mean of all units."""
     rows = {}
     for name, single in (("stochastic", stochastic_single), ("constant", constant_single)):
         rows[name] = _increases(single).mean(1) if statistic == "all" else _reduced(single, statistic)

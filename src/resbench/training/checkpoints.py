@@ -33,6 +33,7 @@ from resbench.training.target import Member, Target
 __all__ = ["load", "read_index", "read_seed", "save", "write_index"]
 
 _FORMAT = "resbench-checkpoint-1"
+_HALF_RANGE = 1e4
 
 
 def save(path: Path, name: str, setting: str, recipe: Recipe, data: Dataset, members: Sequence[TrainedCopy]) -> None:
@@ -43,8 +44,9 @@ def save(path: Path, name: str, setting: str, recipe: Recipe, data: Dataset, mem
             if key.endswith("num_batches_tracked"):
                 continue
             statistics = key.endswith(("running_mean", "running_var"))
-            stored = value if statistics else value.to(torch.float16)
-            tensors[f"{member.copy.half}/{key}"] = stored.contiguous()
+            # The weights of a diverged network leave half precision's range; their values are part of the result.
+            small = not statistics and bool(value.abs().max() < _HALF_RANGE)
+            tensors[f"{member.copy.half}/{key}"] = (value.to(torch.float16) if small else value).contiguous()
     metadata = {
         "format": _FORMAT,
         "setting": setting,
