@@ -29,7 +29,7 @@ DRAWS = 12
 SWAPS = tuple(range(1, 11))
 ORDERS = 16
 DUPLICATIONS = tuple(range(1, 11))
-DUPLICATION_DRAWS = 4
+DUPLICATION_DRAWS = 6
 THIRDS = 3
 """Each random lesion is tested on one third of the images in turn: lesions differ more than images do."""
 
