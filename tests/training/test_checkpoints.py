@@ -47,7 +47,7 @@ def test_round_trip(path: Path, trained: list[TrainedCopy], data: Dataset) -> No
         for key, value in member.network.state_dict().items():
             if not key.endswith("num_batches_tracked"):
                 torch.testing.assert_close(value, copy.state[key], rtol=1e-3, atol=1e-4, msg=key)
-        assert member.curves.loss == pytest.approx(copy.curves.loss, rel=1e-4)
+        assert member.curves.loss == pytest.approx(copy.curves.loss, rel=1e-3)
         assert not member.network.training
         assert [u.test_scale for u in member.network.residual_units()] == [0.75, 0.5]  # type: ignore[union-attr]
         assert torch.equal(member.test[1], data.test(member.half)[1])

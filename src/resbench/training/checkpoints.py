@@ -1,8 +1,7 @@
 """Checkpoints: safetensors with provenance, verified before use, never unpickled.
 
-A file holds one named network of a setting: the tensors of the member of half ``h`` under ``h/``, weights in
-half precision (a test error moves by less than one image), BN statistics in single.  ``index.json`` beside the files
-has their hashes.
+A file holds one named network of a setting: the tensors of the member of half ``h`` under ``h/``, in half precision
+where that keeps three digits, else in single.  ``index.json`` beside the files has their hashes.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from resbench.training.target import Member, Target
 __all__ = ["load", "read_index", "read_seed", "save", "write_index"]
 
 _FORMAT = "resbench-checkpoint-1"
-_HALF_RANGE = 1e4
+_HALF_MAXIMUM, _HALF_MINIMUM = 1e4, 1e-3
 
 
 def save(path: Path, name: str, setting: str, recipe: Recipe, data: Dataset, members: Sequence[TrainedCopy]) -> None:
@@ -43,10 +42,7 @@ def save(path: Path, name: str, setting: str, recipe: Recipe, data: Dataset, mem
         for key, value in member.state.items():
             if key.endswith("num_batches_tracked"):
                 continue
-            statistics = key.endswith(("running_mean", "running_var"))
-            # The weights of a diverged network leave half precision's range; their values are part of the result.
-            small = not statistics and bool(value.abs().max() < _HALF_RANGE)
-            tensors[f"{member.copy.half}/{key}"] = (value.to(torch.float16) if small else value).contiguous()
+            tensors[f"{member.copy.half}/{key}"] = _stored(key, value).contiguous()
     metadata = {
         "format": _FORMAT,
         "setting": setting,
@@ -147,6 +143,14 @@ def _metadata(path: Path, content: bytes, hint: str) -> dict[str, str]:
     return metadata
 
 
+def _stored(key: str, value: Tensor) -> Tensor:
+    """Half precision where it keeps three digits; the values of a diverged network, a result too, leave its range."""
+    fits = bool(value.abs().max() < _HALF_MAXIMUM)
+    if key.endswith("running_var"):
+        fits = fits and bool(value.min() > _HALF_MINIMUM)
+    return value.to(torch.float16) if fits else value
+
+
 def _of_half(tensors: Mapping[str, Tensor], half: int) -> dict[str, Tensor]:
     prefix = f"{half}/"
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
@@ -176,4 +180,4 @@ def _member(
 
 
 def _rounded(curves: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
-    return {key: [float(f"{value:.6g}") for value in values] for key, values in curves.items()}
+    return {key: [float(f"{value:.4g}") for value in values] for key, values in curves.items()}
