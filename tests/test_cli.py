@@ -163,6 +163,18 @@ def test_exchanged_checkpoints(run: Run, checkpoints: Path) -> None:
     assert "network is 'post-9" in err
 
 
+def test_another_recipe_makes_the_evidence_stale(run: Run, checkpoints: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from msgspec.structs import replace
+
+    from resbench.training import recipes
+
+    changed = {name: replace(recipe, lr=0.2) for name, recipe in recipes.load_recipes("digits").items()}
+    monkeypatch.setattr(recipes, "load_recipes", lambda setting: changed)
+    code, out, _ = run(*TRAINED, "--format", "json")
+    assert code == 1
+    assert json.loads(out)["summary"]["STALE"] == 1
+
+
 def test_without_checkpoints_nothing_is_green(run: Run, checkpoints: Path) -> None:
     shutil.rmtree(checkpoints)
     code, out, _ = run(*TRAINED, "--format", "json")

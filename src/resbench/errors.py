@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["NotMeasured", "UserError"]
+__all__ = ["NotMeasured", "Stale", "UserError"]
 
 
 class UserError(Exception):
@@ -14,3 +14,7 @@ class NotMeasured(Exception):
 
     Not a failure and never green: the claim's verdict is NOT_MEASURED with this message as its reason.
     """
+
+
+class Stale(Exception):
+    """The evidence is intact, but of another recipe or data set than the present ones; the message says which."""

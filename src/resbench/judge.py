@@ -11,7 +11,7 @@ from typing import Any
 
 from resbench.claims.loader import cite
 from resbench.claims.model import Claim, Expectation
-from resbench.errors import NotMeasured
+from resbench.errors import NotMeasured, Stale
 from resbench.judging.compare import Judgement, Status, compare
 from resbench.judging.values import expected_text
 from resbench.records.measurement import Measurement
@@ -160,9 +160,9 @@ def _check(expectation: Expectation, outcome: Measurement | Exception) -> Check:
         method, n, detail = outcome.method, outcome.n, outcome.detail
     else:
         text = " ".join(str(outcome).split())
-        missing = isinstance(outcome, NotMeasured)
-        message = text if missing else f"{type(outcome).__name__}: {text}".removesuffix(": ")
-        status = Status.NOT_MEASURED if missing else Status.ERROR
+        known = {NotMeasured: Status.NOT_MEASURED, Stale: Status.STALE}
+        status = known.get(type(outcome), Status.ERROR)
+        message = f"{type(outcome).__name__}: {text}".removesuffix(": ") if status is Status.ERROR else text
         judgement = Judgement(status, None, expected_text(expectation.compare), None, message)
         method, n, detail = "", None, ""
     return Check(judgement, expectation.quantity, expectation.params, expectation.unit, method, n, detail)

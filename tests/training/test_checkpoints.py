@@ -10,7 +10,7 @@ import safetensors.torch
 import torch
 
 from resbench.data.digits import Dataset
-from resbench.errors import NotMeasured, UserError
+from resbench.errors import NotMeasured, Stale, UserError
 from resbench.networks.residual import NetworkSpec
 from resbench.training.checkpoints import load, read_index, read_seed, save, write_index
 from resbench.training.loop import Copy, TrainedCopy, train
@@ -103,8 +103,10 @@ def test_another_network_recipe_or_data(path: Path, data: Dataset) -> None:
     with pytest.raises(UserError, match="network is 'net', not 'other'"):
         load(path, "other", RECIPE, data)
     changed = Recipe(residual=NetworkSpec(units=(1, 1), widths=(4, 8), inputs=1), epochs=2)
-    with pytest.raises(UserError, match="recipe is"):
+    with pytest.raises(Stale, match="another recipe"):
         load(path, "net", changed, data)
+    with pytest.raises(Stale, match="another data"):
+        load(path, "net", RECIPE, dataclasses.replace(data, fingerprint="other"))
 
 
 def test_foreign_safetensors(tmp_path: Path, data: Dataset) -> None:

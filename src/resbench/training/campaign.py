@@ -12,7 +12,7 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any, Protocol
 
-from resbench.errors import UserError
+from resbench.errors import Stale, UserError
 
 __all__ = ["Job", "plan_jobs", "run_jobs"]
 
@@ -58,7 +58,7 @@ def plan_jobs(setting: str, networks: Sequence[str], seeds: Mapping[int, Path]) 
         for seed, folder in seeds.items():
             try:
                 done = load(folder / f"{name}.safetensors", name, recipe, data).seed == seed
-            except UserError:
+            except (UserError, Stale):
                 done = False
             if not done:
                 missing.append(seed)

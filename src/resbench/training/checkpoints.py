@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from resbench.data.digits import Dataset
-from resbench.errors import NotMeasured, UserError
+from resbench.errors import NotMeasured, Stale, UserError
 from resbench.networks.residual import ResidualNetwork, build
 from resbench.records.environment import environment
 from resbench.records.places import write_atomically
@@ -66,7 +66,8 @@ def load(
     """Read and verify one named network, on ``device``, in eval mode and in the state that its recipe tests.
 
     Raises:
-        UserError: the file is missing, truncated, has another hash, or is of another network, recipe or data set.
+        UserError: the file is missing, truncated, has another hash, or is of another network.
+        Stale: it is of another recipe or data set than the present ones.
     """
     hint = f"train it again with `resbench train --network {name}`"
     try:
@@ -76,9 +77,11 @@ def load(
     if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
         raise UserError(f"checkpoint {path}: its hash is not the one in index.json; restore the file, or {hint}")
     metadata = _metadata(path, content, hint)
-    for field, wanted in (("network", name), ("recipe", recipe.fingerprint), ("data", data.fingerprint)):
+    if metadata.get("network") != name:
+        raise UserError(f"checkpoint {path}: network is {metadata.get('network')!r}, not {name!r}; {hint}")
+    for field, wanted in (("recipe", recipe.fingerprint), ("data", data.fingerprint)):
         if metadata.get(field) != wanted:
-            raise UserError(f"checkpoint {path}: {field} is {metadata.get(field)!r}, not {wanted!r}; {hint}")
+            raise Stale(f"network {name} was trained with another {field} than the present one; {hint}")
     tensors = safetensors.torch.load(content)
     try:
         curves = json.loads(metadata["curves"])
