@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import resbench.check
+import resbench.cli
 from resbench.cli import main
 from resbench.experiments import lesion
 from resbench.records.places import baselines
@@ -197,7 +198,7 @@ def test_an_interrupted_run_is_continued(run: Run, monkeypatch: pytest.MonkeyPat
         return real(member)  # type: ignore[arg-type]
 
     monkeypatch.setattr(lesion, "single_deletion", counted)
-    monkeypatch.setattr("resbench.experiments.lab._workers", lambda: 1)
+    monkeypatch.setattr("resbench.experiments.lab.workers", lambda: 1)
     code, out, err = run(*arguments, "--setting", "digits")
     assert (code, out) == (130, "")
     assert "finished measurements are kept" in err
@@ -208,6 +209,20 @@ def test_an_interrupted_run_is_continued(run: Run, monkeypatch: pytest.MonkeyPat
     code, _, err = run(*arguments, "--setting", "digits")
     assert code == 0
     assert "reused" not in err
+
+
+def test_an_interrupted_process_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The console script does not wait for the experiments still under way."""
+    ended: list[int] = []
+    monkeypatch.setattr("os._exit", ended.append)
+    monkeypatch.setattr(resbench.cli, "main", lambda: sys.exit(130))
+    with pytest.raises(SystemExit):
+        resbench.cli.run()
+    assert ended == [130]
+    monkeypatch.setattr(resbench.cli, "main", lambda: sys.exit(1))
+    with pytest.raises(SystemExit):
+        resbench.cli.run()
+    assert ended == [130]
 
 
 def test_a_crashed_experiment_is_an_error_not_green(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

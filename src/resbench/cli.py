@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,9 @@ import typer
 
 from resbench.errors import NotMeasured, UserError
 
-__all__ = ["app", "main"]
+__all__ = ["app", "main", "run"]
+
+_INTERRUPTED = 130
 
 app = typer.Typer(
     help="The claims of the residual-network papers, judged on real networks.",
@@ -211,13 +214,24 @@ def _interruptible(kept: str) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         print(f"resbench: interrupted; {kept}", file=sys.stderr)
-        raise typer.Exit(130) from None
+        raise typer.Exit(_INTERRUPTED) from None
 
 
 def main() -> None:
-    """The console script."""
+    """Run the command line; ends in SystemExit."""
     try:
         app(prog_name="resbench")
     except (UserError, NotMeasured) as error:
         print(f"resbench: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
+
+
+def run() -> None:
+    """The console script: :func:`main`, but after Ctrl-C the process ends at once, with experiments still under way."""
+    try:
+        main()
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:
+            sys.stderr.flush()
+            os._exit(_INTERRUPTED)
+        raise

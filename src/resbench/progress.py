@@ -22,7 +22,7 @@ def _bar() -> Progress:
 
     return Progress(
         TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=14),
         TextColumn("{task.percentage:>3.0f} %"),
         TimeElapsedColumn(),
         TextColumn("left"),
@@ -53,7 +53,7 @@ class MeasurementProgress:
             self._progress.stop()
 
     def started(self, requests: list[Request]) -> None:
-        from resbench.experiments.lab import COSTS
+        from resbench.experiments.lab import COSTS, workers
 
         if self._progress is None:
             return
@@ -61,7 +61,9 @@ class MeasurementProgress:
             self._progress.remove_task(self._task)
         self._left = list(requests)
         total = sum(COSTS.get(request.experiment, 1.0) for request in requests)
-        self._task = self._progress.add_task("measuring", total=total)
+        # Until the first experiment has ended there is no speed to tell the time left by, only the expected cost.
+        about = f"{_words(requests[0])}, ~{total / min(workers(), len(requests)):.0f} s"
+        self._task = self._progress.add_task(about, total=total)
 
     def finished(self, request: Request) -> None:
         from resbench.experiments.lab import COSTS
@@ -70,8 +72,11 @@ class MeasurementProgress:
             return
         self._left = [other for other in self._left if other != request]
         upcoming = self._left[0] if self._left else request
-        described = f"{upcoming.experiment.replace('_', ' ')} of {upcoming.network}"
-        self._progress.update(self._task, advance=COSTS.get(request.experiment, 1.0), description=described)
+        self._progress.update(self._task, advance=COSTS.get(request.experiment, 1.0), description=_words(upcoming))
+
+
+def _words(request: Request) -> str:
+    return f"{request.experiment.replace('_', ' ')} of {request.network}"
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from resbench.records.measurement import Measurement
 from resbench.records.partial import PartialResults
 from resbench.records.results import Request, Result
 
-__all__ = ["COSTS", "Lab", "Listener"]
+__all__ = ["COSTS", "Lab", "Listener", "workers"]
 
 COSTS: Mapping[str, float] = {
     "multiple_deletion": 20.0,
@@ -75,14 +75,15 @@ class Lab:
         for request in waiting:
             self._attempt(request, lambda r: self._target(r.network))
         together = [r for r in waiting if r not in self._results and r.experiment not in ALONE]
-        with _single_threaded_operators(), ThreadPoolExecutor(_workers()) as pool:
+        with _single_threaded_operators():
+            pool = ThreadPoolExecutor(workers())
             futures: dict[Future[Result], Request] = {pool.submit(self._run, r): r for r in together}
             try:
                 for future in as_completed(futures):
                     self._attempt(futures[future], partial(self._store_future, future))
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+            finally:
+                # After Ctrl-C nobody waits for the experiments under way; otherwise all have ended.
+                pool.shutdown(wait=False, cancel_futures=True)
         with _single_threaded_operators():
             for request in waiting:
                 if request not in self._results:
@@ -198,7 +199,8 @@ def _experiment(name: str) -> Callable[[Any], dict[str, Any]]:
     return table[name]
 
 
-def _workers() -> int:
+def workers() -> int:
+    """How many experiments run at the same time: one a core that this process may use."""
     try:
         return max(1, len(os.sched_getaffinity(0)))
     except AttributeError:  # not on Linux
