@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -202,6 +203,9 @@ def test_an_interrupted_run_is_continued(run: Run, monkeypatch: pytest.MonkeyPat
     code, out, err = run(*arguments, "--setting", "digits")
     assert (code, out) == (130, "")
     assert "finished measurements are kept" in err
+    for thread in threading.enumerate():  # in a process of its own, these would be gone
+        if thread.name.startswith("ThreadPoolExecutor"):
+            thread.join(30)
     interrupting.clear()
     code, _, err = run(*arguments, "--setting", "digits")
     assert code == 0
