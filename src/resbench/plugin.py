@@ -6,6 +6,7 @@ Imports nothing of resbench until a claim is collected: a project that merely ha
 from __future__ import annotations
 
 import hashlib
+import shutil
 import tempfile
 from collections.abc import Generator, Sequence
 from pathlib import Path
@@ -104,7 +105,7 @@ def _new_run(config: pytest.Config) -> Run:
         scratch = _scratch(config)
         scratch.mkdir(parents=True, exist_ok=True)
         # Under xdist the first worker trains; the others wait here and then find everything trained.
-        with FileLock(scratch.with_suffix(".lock")):
+        with FileLock(scratch / "training.lock"):
             folders = retrained_folders(items, _seed(config), scratch)
     present = folders or {"digits": baselines() / "checkpoints" / "digits"}
     return Run(items, folders=folders, partial=partial_results(present))
@@ -130,7 +131,9 @@ def _seed(config: pytest.Config) -> int:
 def _scratch(config: pytest.Config) -> Path:
     if hasattr(config, "workerinput"):
         return Path(tempfile.gettempdir()) / f"resbench-{_run_id(config)}"
-    return Path(tempfile.mkdtemp(prefix="resbench-"))
+    folder = Path(tempfile.mkdtemp(prefix="resbench-"))
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    return folder
 
 
 @pytest.hookimpl(wrapper=True)
