@@ -8,10 +8,11 @@ BIN := $(VENV)/bin
 setup: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit("resbench needs Python >= 3.11, this is " + sys.version) if sys.version_info < (3, 11) else None'
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[test]'
-	touch $@
+	@$(PYTHON) -c 'import sys; sys.exit("resbench needs Python >= 3.11, this is " + sys.version) if sys.version_info < (3, 11) else None'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo 'Installing resbench, torch and the test tools into $(VENV): several GB, a few minutes ...'
+	@$(BIN)/python -m pip install --quiet --editable '.[test]'
+	@touch $@
 
 claims: setup
 	$(BIN)/python -m pytest -m claims tests/claims

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,8 +64,8 @@ def training_losses(evaluated: Sequence[Result], *, networks: Sequence[str]) -> 
     return _table(rows, "bootstrap over images, paired")
 
 
-def _table(rows: Mapping[str, Floats], method: str, **samples: Any) -> Measurement:
+def _table(rows: Mapping[str, Floats], method: str) -> Measurement:
     names = list(rows)
     columns = np.stack([rows[name] for name in names], axis=1).tolist()
     tables = [dict(zip(names, row, strict=True)) for row in columns]
-    return Measurement(tables[0], replicates=tables[1:], method=method, samples=samples)
+    return Measurement(tables[0], replicates=tables[1:], method=method)

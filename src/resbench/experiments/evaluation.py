@@ -24,16 +24,15 @@ _SHORT, _SHORT_PATHS, _LONG_PATHS = 24, 32, 4
 def evaluation(member: Member) -> dict[str, Any]:
     """Test and training behaviour.
 
-    Returns ``wrong``: booleans ``(1, test images)``; ``test_loss``: nats ``(1, test images)``; ``training_loss``:
-    nats ``(1, training images)``, of the network in training mode (batch statistics over the whole half, dropout
-    active, all units) on the images as they are: the loss that training minimised, without its augmentation.
+    Returns ``wrong``: booleans ``(1, test images)``; ``training_loss``: nats ``(1, training images)``, of the network
+    in training mode (batch statistics over the whole half, dropout active, all units) on the images as they are: the
+    loss that training minimised, without its augmentation.
     """
     network = member.network
     with torch.inference_mode():
         images, labels = member.test
         logits = network(images)
         wrong = (logits.argmax(1) != labels) | ~torch.isfinite(logits).all(1)
-        test_loss = F.cross_entropy(logits, labels, reduction="none")
         trained = copy.deepcopy(network).train()
         if hasattr(trained, "sampler"):
             trained.sampler = None
@@ -43,7 +42,6 @@ def evaluation(member: Member) -> dict[str, Any]:
             training_loss = F.cross_entropy(trained(images), labels, reduction="none")
     return {
         "wrong": wrong.cpu().numpy()[None],
-        "test_loss": test_loss.double().cpu().numpy()[None],
         "training_loss": training_loss.double().cpu().numpy()[None],
     }
 

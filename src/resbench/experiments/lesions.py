@@ -151,7 +151,8 @@ def stochastic_against_constant(
     rows = {}
     for name, single in (("stochastic", stochastic_single), ("constant", constant_single)):
         rows[name] = _increases(single).mean(1) if statistic == "all" else _reduced(single, statistic)
-    return _table(rows, stochastic_single, _OVER_IMAGES)
+    raw = {"stochastic": _per_unit(stochastic_single), "constant": _per_unit(constant_single)}
+    return _table(rows, stochastic_single, _OVER_IMAGES, **raw)
 
 
 @reads(("single_deletion", "stochastic"), ("single_deletion", "constant"))
@@ -163,7 +164,8 @@ def firsts_against_constant(
     for name, single in (("stochastic", stochastic_single), ("constant", constant_single)):
         firsts = ~np.asarray(single[0]["ordinary"])
         rows[name] = _increases(single)[:, firsts].mean(1)
-    return _table(rows, stochastic_single, _OVER_IMAGES)
+    raw = {"stochastic": _per_unit(stochastic_single), "constant": _per_unit(constant_single)}
+    return _table(rows, stochastic_single, _OVER_IMAGES, **raw)
 
 
 def _runs(result: Result, groups: str) -> tuple[Floats, NDArray[Any]]:
@@ -238,9 +240,10 @@ def _list(rows: Floats, result: Result, method: str, **samples: Any) -> Measurem
     return Measurement(point, replicates=rows[1:].tolist(), method=method, n=_images(result), samples=samples)
 
 
-def _table(rows: dict[str, Floats], result: Result, method: str) -> Measurement:
+def _table(rows: dict[str, Floats], result: Result, method: str, **samples: Any) -> Measurement:
     names = list(rows)
     replicates = [
         dict(zip(names, values, strict=True)) for values in zip(*(rows[n][1:].tolist() for n in names), strict=True)
     ]
-    return Measurement({n: float(rows[n][0]) for n in names}, replicates=replicates, method=method, n=_images(result))
+    point = {n: float(rows[n][0]) for n in names}
+    return Measurement(point, replicates=replicates, method=method, n=_images(result), samples=samples)

@@ -22,7 +22,6 @@ REPLICATES = 1000
 _SEED = 95
 
 Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 
 @lru_cache(maxsize=8)

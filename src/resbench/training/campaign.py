@@ -74,8 +74,7 @@ def run_jobs(jobs: Sequence[Job], *, processes: int, report: Report) -> None:
     """Train ``jobs``, ``processes`` at a time.  A finished network is on disk at once; Ctrl-C loses only the current.
 
     Raises:
-        UserError: a checkpoint could not be written.
-        RuntimeError: a training process failed.
+        UserError: a checkpoint could not be written, or a training process failed.
     """
     context = multiprocessing.get_context("spawn")
     waiting: Any = context.Queue()
@@ -95,12 +94,14 @@ def run_jobs(jobs: Sequence[Job], *, processes: int, report: Report) -> None:
                 kind, network, done, total = news.get(timeout=2.0)
             except queue.Empty:
                 if not any(worker.is_alive() for worker in workers):
-                    raise RuntimeError("every training process ended before its work was done") from None
+                    raise UserError(
+                        "the training processes were killed (out of memory?); start again to go on"
+                    ) from None
                 continue
             if kind == "user-error":
                 raise UserError(network)
             if kind == "failed":
-                raise RuntimeError(f"training failed: {network}")
+                raise UserError(f"training failed: {network}")
             finished += kind == "saved"
             report(network, done, total, saved=kind == "saved")
     finally:
