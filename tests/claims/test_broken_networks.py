@@ -57,18 +57,18 @@ def schedule_off_by_one(patch: pytest.MonkeyPatch) -> None:
 
 
 def dropped_branch_is_computed(patch: pytest.MonkeyPatch) -> None:
-    forward = units.ResidualUnit.forward
+    forward = units.ComposedUnit.forward
 
-    def wasteful(self: units.ResidualUnit, x: Tensor, active: Tensor | None = None) -> Tensor:
+    def wasteful(self: units.ComposedUnit, x: Tensor, active: Tensor | None = None) -> Tensor:
         if active is not None and len(active) == 0:
             return self.after(self.skip(self.entry(x)) + 0.0 * self.residual(self.entry(x)))
         return forward(self, x, active)
 
-    patch.setattr(units.ResidualUnit, "forward", wasteful)
+    patch.setattr(units.ComposedUnit, "forward", wasteful)
 
 
 def no_test_scaling(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(units.ResidualUnit, "scale", property(lambda self: self.branch_scale))
+    patch.setattr(units.ComposedUnit, "scale", property(lambda self: self.branch_scale))
 
 
 def exact_off_by_one(patch: pytest.MonkeyPatch) -> None:

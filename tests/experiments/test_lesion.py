@@ -15,14 +15,14 @@ from conftest import make_member
 from resbench.data.digits import Dataset
 from resbench.experiments import lesion
 from resbench.networks.residual import NetworkSpec, PlainNetwork, PlainSpec, ResidualNetwork
-from resbench.networks.units import Order, ResidualUnit, UnitSpec
+from resbench.networks.units import ComposedUnit, Order, UnitSpec
 from resbench.training.target import Member
 
 
 class Deleted(torch.nn.Module):
     """A unit without its branch, written independently of the engine."""
 
-    def __init__(self, unit: ResidualUnit):
+    def __init__(self, unit: ComposedUnit):
         super().__init__()
         self.unit = unit
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from resbench.experiments import structure_he as he
-from resbench.networks.units import ResidualUnit, UnitSpec
+from resbench.networks.units import ComposedUnit, UnitSpec
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def weak_shortcut(monkeypatch):
     def forward(self, x, active=None):
         return self.after(0.9 * self.shortcut(x) + self.branch(x))
 
-    monkeypatch.setattr(ResidualUnit, "forward", forward)
+    monkeypatch.setattr(ComposedUnit, "forward", forward)
 
 
 @pytest.mark.parametrize("order", ["preact", "relu-only-preact", "relu-before-add"])
@@ -85,7 +85,7 @@ def test_the_product_of_derivatives(shortcut):
 
 
 def test_the_product_of_derivatives_sees_exchanged_gates(monkeypatch):
-    monkeypatch.setattr(ResidualUnit, "shortcut", lambda self, x: x * self.gate(x))
+    monkeypatch.setattr(ComposedUnit, "shortcut", lambda self, x: x * self.gate(x))
     assert he.product_error(shortcut="shortcut-gate", units=4) > 0.1
 
 
@@ -105,7 +105,7 @@ def test_openness_of_random_gates_is_near_but_not_the_closed_form():
 
 
 def test_openness_sees_exchanged_gates(monkeypatch):
-    monkeypatch.setattr(ResidualUnit, "shortcut", lambda self, x: self.skip(x) * self.gate(self.skip(x)))
+    monkeypatch.setattr(ComposedUnit, "shortcut", lambda self, x: self.skip(x) * self.gate(self.skip(x)))
     means = he.unit_openness(gate="shortcut-gate", bias=-6.0, weights="zero", units=3)
     assert means == pytest.approx([1 / (1 + math.exp(6.0))] * 3)
 

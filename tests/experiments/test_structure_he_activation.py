@@ -8,7 +8,7 @@ from torch import nn
 
 from resbench.experiments import structure_he_activation as activation
 from resbench.networks import residual
-from resbench.networks.units import ResidualUnit
+from resbench.networks.units import ComposedUnit
 
 
 def test_only_relu_before_addition_never_decreases_the_signal():
@@ -34,7 +34,7 @@ def test_asymmetric_equivalence_sees_an_activated_shortcut(body, monkeypatch):
     def forward(self, x, active=None):
         return self.shortcut(x.relu()) + self.branch(x)
 
-    monkeypatch.setattr(ResidualUnit, "forward", forward)
+    monkeypatch.setattr(ComposedUnit, "forward", forward)
     assert activation.asymmetric_equivalence(body=body) > 1e-3
 
 
@@ -88,7 +88,7 @@ def test_truncation_is_of_the_negative_sums():
 
 
 def test_truncation_sees_another_activation(monkeypatch):
-    monkeypatch.setattr(ResidualUnit, "after", lambda self, x: nn.functional.relu(x - 0.1))
+    monkeypatch.setattr(ComposedUnit, "after", lambda self, x: nn.functional.relu(x - 0.1))
     shares = activation.truncation(order="original", units=6)
     assert shares["changed"] > shares["negative"]
 

@@ -13,7 +13,7 @@ from resbench.experiments import structure_draws as draws
 from resbench.experiments import structure_huang as structure
 from resbench.networks import sampling
 from resbench.networks.residual import ResidualNetwork
-from resbench.networks.units import ResidualUnit
+from resbench.networks.units import ComposedUnit
 from resbench.training import loop
 
 
@@ -80,7 +80,7 @@ def test_units_that_never_drop_are_seen(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_network_that_ignores_its_draw_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    changed(monkeypatch, ResidualUnit, "forward", lambda forward: lambda self, x, active=None: forward(self, x))
+    changed(monkeypatch, ComposedUnit, "forward", lambda forward: lambda self, x, active=None: forward(self, x))
     assert draws.depth_as_drawn("linear", 0.5).value == 54
     assert structure.update_rule_difference() > 1e-3
     wrong = structure.drops_that_change_the_signal().value
@@ -93,14 +93,14 @@ def test_a_network_that_ignores_its_draw_is_seen(monkeypatch: pytest.MonkeyPatch
 
 def test_multiplying_by_zero_is_not_skipping(monkeypatch: pytest.MonkeyPatch) -> None:
     def wrap(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        def multiplied(self: ResidualUnit, x: Tensor, active: Tensor | None = None) -> Tensor:
+        def multiplied(self: ComposedUnit, x: Tensor, active: Tensor | None = None) -> Tensor:
             if active is not None and len(active) == 0:
                 return self.after(self.shortcut(x) + 0.0 * self.branch(x))
             return forward(self, x, active)
 
         return multiplied
 
-    changed(monkeypatch, ResidualUnit, "forward", wrap)
+    changed(monkeypatch, ComposedUnit, "forward", wrap)
     assert structure.update_rule_difference() <= 1e-12
     unskipped = draws.branches_not_skipped().value
     assert isinstance(unskipped, int)
@@ -136,7 +136,7 @@ def test_a_stem_without_relu_breaks_the_first_unit_only(monkeypatch: pytest.Monk
 
 
 def test_missing_test_time_scaling_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ResidualUnit, "scale", property(lambda self: self.branch_scale))
+    monkeypatch.setattr(ComposedUnit, "scale", property(lambda self: self.branch_scale))
     assert structure.mean_against_test_one_unit() > 0.1
     assert structure.mean_against_test_linear_network() > 1e-3
     assert structure.mean_against_test_z() > 3
@@ -144,7 +144,7 @@ def test_missing_test_time_scaling_is_seen(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_scaling_in_training_as_well_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ResidualUnit, "scale", property(lambda self: self.branch_scale * self.test_scale))
+    monkeypatch.setattr(ComposedUnit, "scale", property(lambda self: self.branch_scale * self.test_scale))
     assert structure.update_rule_difference() > 1e-3
 
 

@@ -12,7 +12,7 @@ from resbench.experiments import structure_veit
 from resbench.experiments.structure_he import small_network
 from resbench.networks.residual import PlainSpec, ResidualNetwork, build
 from resbench.networks.sampling import ExactlyK
-from resbench.networks.units import Order, ResidualUnit, UnitSpec
+from resbench.networks.units import ComposedUnit, Order, UnitSpec
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +42,7 @@ def test_a_path_that_forgets_what_follows_the_addition_is_seen(monkeypatch: pyte
     kept = structure_veit._ordinary_gradient
 
     def without_relu(network: ResidualNetwork, batch: Tensor, labels: Tensor) -> Tensor:
-        monkeypatch.setattr(ResidualUnit, "forward", lambda unit, x: unit.shortcut(x) + unit.branch(x))
+        monkeypatch.setattr(ComposedUnit, "forward", lambda unit, x: unit.shortcut(x) + unit.branch(x))
         return kept(network, batch, labels)
 
     monkeypatch.setattr(structure_veit, "_ordinary_gradient", without_relu)

@@ -15,7 +15,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from resbench.networks.copies import initialise
 from resbench.networks.residual import NetworkSpec, PlainNetwork, PlainSpec, ResidualNetwork, build, parameter_count
-from resbench.networks.units import Order, ResidualUnit, Shortcut, UnitSpec, build_unit
+from resbench.networks.units import ComposedUnit, Order, Shortcut, UnitSpec, build_unit
 
 Array = NDArray[np.float64]
 
@@ -51,7 +51,7 @@ def pooled(x: Array) -> Array:
 class Parts:
     """A unit's weights and normalisations, in the order of its modules."""
 
-    def __init__(self, unit: ResidualUnit) -> None:
+    def __init__(self, unit: ComposedUnit) -> None:
         self.weights = [m.weight.detach().numpy() for m in unit.residual.modules() if isinstance(m, nn.Conv2d)]
         self.norms = [m for m in unit.residual.modules() if isinstance(m, nn.BatchNorm2d)]
         self.skip = [m.weight.detach().numpy() for m in unit.skip.modules() if isinstance(m, nn.Conv2d)]
@@ -135,7 +135,7 @@ FORMULAS: dict[str, tuple[UnitSpec, Callable[[Array, Parts], Array]]] = {
 }
 
 
-def shaken(unit: ResidualUnit) -> ResidualUnit:
+def shaken(unit: ComposedUnit) -> ComposedUnit:
     """The unit in float64 and train mode, with BN scales and shifts that are not 1 and 0."""
     generator = torch.Generator().manual_seed(3)
     for module in unit.modules():

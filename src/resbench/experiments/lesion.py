@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from resbench.networks.residual import PlainNetwork, ResidualNetwork
-from resbench.networks.units import ResidualUnit
+from resbench.networks.units import ComposedUnit
 from resbench.training.target import Member
 
 __all__ = ["Body", "Step", "body", "duplication", "multiple_deletion", "reordering", "single_deletion"]
@@ -80,7 +80,7 @@ def body(network: ResidualNetwork | PlainNetwork) -> Body:
     return Body(network.stem, steps, network.head, stages)
 
 
-def _without(unit: ResidualUnit) -> Map:
+def _without(unit: ComposedUnit) -> Map:
     return lambda x: unit.after(unit.shortcut(x))
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from resbench.experiments.structure_he import images, relative_error, signals, small_network
 from resbench.networks.copies import CopiesBatchNorm2d, CopiesConv2d, CopiesLinear, Sequence2d
 from resbench.networks.residual import PlainNetwork, PlainSpec, build
-from resbench.networks.units import Order, ResidualUnit, UnitSpec
+from resbench.networks.units import ComposedUnit, Order, UnitSpec
 
 __all__ = [
     "activation_places",
@@ -97,7 +97,7 @@ def asymmetric_equivalence(*, body: Literal["basic", "bottleneck"] = "basic") ->
     return relative_error(network.classifier(activated.mean((2, 3))), network(images()))
 
 
-def _leading_activation(unit: ResidualUnit) -> nn.Module:
+def _leading_activation(unit: ComposedUnit) -> nn.Module:
     """BN and ReLU with which a pre-activation unit begins, on its own branch or before both paths."""
     if isinstance(unit.entry, Sequence2d):
         return unit.entry
@@ -107,7 +107,7 @@ def _leading_activation(unit: ResidualUnit) -> nn.Module:
     return nn.Sequential(norm, relu)
 
 
-def _without_leading_activation(unit: ResidualUnit) -> list[nn.Module]:
+def _without_leading_activation(unit: ComposedUnit) -> list[nn.Module]:
     layers = list(unit.residual)
     first = next(index for index, layer in enumerate(layers) if isinstance(layer, CopiesConv2d))
     return layers[first:]
@@ -145,8 +145,8 @@ def activation_places(*, order: Order, units: int) -> list[int]:
     """
     network = small_network(UnitSpec(order=order), units=(units // 3,) * 3)
     members = network.residual_units()
-    calls = _trace(network, images(), lambda module: _is_layer(module) or isinstance(module, ResidualUnit))
-    ends = [index for index, (module, _, _) in enumerate(calls) if isinstance(module, ResidualUnit)]
+    calls = _trace(network, images(), lambda module: _is_layer(module) or isinstance(module, ComposedUnit))
+    ends = [index for index, (module, _, _) in enumerate(calls) if isinstance(module, ComposedUnit)]
     starts = [next(i for i, call in enumerate(calls) if call[0] is _first_layer(unit)) for unit in members]
     between = sum(isinstance(module, nn.ReLU) for module, _, _ in calls[: starts[0]])
     own = sum(not isinstance(calls[start][0], CopiesConv2d) for start in starts)
@@ -156,7 +156,7 @@ def activation_places(*, order: Order, units: int) -> list[int]:
     return [between, own, final, int(both and isinstance(calls[starts[0]][0], CopiesConv2d))]
 
 
-def _first_layer(unit: ResidualUnit) -> nn.Module:
+def _first_layer(unit: ComposedUnit) -> nn.Module:
     return next(module for module in unit.residual.modules() if _is_layer(module))
 
 

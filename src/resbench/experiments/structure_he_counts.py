@@ -16,7 +16,7 @@ from torch.func import functional_call
 
 from resbench.networks.copies import CopiesConv2d, CopiesLinear
 from resbench.networks.residual import NetworkSpec, ResidualNetwork, build, parameter_count
-from resbench.networks.units import Order, ResidualUnit, Shortcut, UnitSpec
+from resbench.networks.units import ComposedUnit, Order, Shortcut, UnitSpec
 
 __all__ = [
     "bottleneck_layers",
@@ -89,21 +89,21 @@ def shortcut_weights(*, depth: int) -> int:
     return sum(parameter_count(unit.skip) + parameter_count(unit.entry) for unit in network.residual_units())
 
 
-def _convolutions(unit: ResidualUnit) -> list[CopiesConv2d]:
+def _convolutions(unit: ComposedUnit) -> list[CopiesConv2d]:
     """The weight layers of the residual branch, in order."""
     return [layer for layer in unit.residual if isinstance(layer, CopiesConv2d)]
 
 
-def _stride(unit: ResidualUnit) -> int:
+def _stride(unit: ComposedUnit) -> int:
     stride = 1
     for convolution in _convolutions(unit):
         stride *= convolution.stride[0]
     return stride
 
 
-def _stages(network: ResidualNetwork) -> list[list[ResidualUnit]]:
+def _stages(network: ResidualNetwork) -> list[list[ComposedUnit]]:
     """Units of one map size together: a strided unit opens the next stage, for its output is the smaller map."""
-    stages: list[list[ResidualUnit]] = [[]]
+    stages: list[list[ComposedUnit]] = [[]]
     for unit in network.residual_units():
         if _stride(unit) > 1:
             stages.append([])

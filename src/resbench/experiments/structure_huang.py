@@ -21,7 +21,7 @@ from resbench.experiments.schedules import Schedule
 from resbench.networks.copies import CopiesConv2d, Sequence2d, initialise
 from resbench.networks.residual import NetworkSpec, ResidualNetwork
 from resbench.networks.sampling import Survival
-from resbench.networks.units import ResidualUnit, UnitSpec
+from resbench.networks.units import ComposedUnit, UnitSpec
 from resbench.records.measurement import Measurement
 from resbench.training.loop import make_sampler, prepare_for_test
 from resbench.training.recipes import Recipe
@@ -106,7 +106,7 @@ def _recorded(units: Sequence[nn.Module]) -> Iterator[list[tuple[Tensor, Tensor]
             handle.remove()
 
 
-def _identity(x: Tensor, unit: ResidualUnit, y: Tensor) -> Tensor:
+def _identity(x: Tensor, unit: ComposedUnit, y: Tensor) -> Tensor:
     """``id(x)`` as the paper defines it: ``x``, or average pooling and zero channels where the shape changes."""
     if not unit.changes_shape:
         return x
@@ -169,13 +169,13 @@ def least_unit_input() -> float:
     return least
 
 
-def _linear_unit(seed: int, channels: int = 4) -> ResidualUnit:
+def _linear_unit(seed: int, channels: int = 4) -> ComposedUnit:
     """A unit whose branch is one convolution: linear, nothing after the addition; float64."""
     convolution = CopiesConv2d(channels, channels, 3)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         convolution.weight.copy_(torch.randn(convolution.weight.shape, generator=generator) / 6.0)
-    return ResidualUnit(Sequence2d(convolution), nn.Identity(), nn.Identity()).double()
+    return ComposedUnit(Sequence2d(convolution), nn.Identity(), nn.Identity()).double()
 
 
 def _relative(difference: Tensor, reference: Tensor) -> float:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from resbench.networks.copies import CopiesBatchNorm2d, CopiesConv2d, CopiesLinear, Sequence2d
 from resbench.networks.sampling import Sampler
-from resbench.networks.units import ResidualUnit, UnitSpec, build_unit
+from resbench.networks.units import ComposedUnit, UnitSpec, build_unit
 
 __all__ = ["NetworkSpec", "PlainNetwork", "PlainSpec", "ResidualNetwork", "build", "parameter_count"]
 
@@ -65,7 +65,7 @@ class ResidualNetwork(nn.Module):
         self.last_draw: Tensor | None = None
         channels = spec.stem_width or (64 if spec.stem == "imagenet" else spec.widths[0])
         self.stem = _stem(spec, channels, copies)
-        units: list[ResidualUnit] = []
+        units: list[ComposedUnit] = []
         for stage, (count, width) in enumerate(zip(spec.units, spec.widths, strict=True)):
             for index in range(count):
                 stride = 2 if stage > 0 and index == 0 else 1
@@ -75,9 +75,9 @@ class ResidualNetwork(nn.Module):
         self.head_activation = _head_activation(spec, channels, copies)
         self.classifier = CopiesLinear(channels, spec.classes, copies=copies)
 
-    def residual_units(self) -> list[ResidualUnit]:
+    def residual_units(self) -> list[ComposedUnit]:
         """The units in order."""
-        return [unit for unit in self.units if isinstance(unit, ResidualUnit)]
+        return [unit for unit in self.units if isinstance(unit, ComposedUnit)]
 
     def head(self, x: Tensor) -> Tensor:
         """The last activation (pre-activation networks), global average pooling, the classifier."""

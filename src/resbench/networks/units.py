@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from resbench.networks.copies import CopiesBatchNorm2d, CopiesConv2d, Sequence2d, select_copies
 
-__all__ = ["Order", "ResidualUnit", "Shortcut", "UnitSpec", "build_unit"]
+__all__ = ["ComposedUnit", "Order", "Shortcut", "UnitSpec", "build_unit"]
 
 Order = Literal["original", "bn-after-add", "relu-before-add", "relu-only-preact", "preact"]
 """Activation orders, He 2016 table 2 (a) to (e)."""
@@ -80,7 +80,7 @@ class Scale(nn.Module):
         return input * self.factor
 
 
-class ResidualUnit(nn.Module):
+class ComposedUnit(nn.Module):
     """``y = after(skip(e) + scale * residual(e))``, ``e = entry(x)``; maps ``(N, C, H, W)`` to ``(N, C', H', W')``.
 
     ``test_scale`` multiplies the branch in eval mode only (Huang 2016, equation 5: the survival probability).
@@ -151,7 +151,7 @@ class ResidualUnit(nn.Module):
 
 def build_unit(
     spec: UnitSpec, inputs: int, width: int, stride: int, *, first: bool = False, copies: int = 1
-) -> ResidualUnit:
+) -> ComposedUnit:
     """One unit of ``spec``: ``(N, inputs, H, W)`` to ``(N, width * expansion, H / stride, W / stride)``.
 
     ``first``: the first unit of a pre-activation network, whose input the stem has activated already (He 2016,
@@ -172,7 +172,7 @@ def build_unit(
         "original": nn.ReLU,
         "bn-after-add": lambda: _activation(outputs, copies),
     }
-    return ResidualUnit(
+    return ComposedUnit(
         residual,
         _skip(spec, inputs, outputs, stride, copies),
         post.get(spec.order, nn.Identity)(),
