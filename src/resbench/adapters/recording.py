@@ -1,0 +1,321 @@
+"""What one forward pass really does: every torch function it calls, which value feeds which, and in which module.
+
+The pass is the model's own code, run once with hooks and a torch-function mode around it; nothing is retraced, so
+control flow, scripts and data-dependent shapes are no obstacle.  A tensor that is modified in place becomes a new
+value: a shortcut that an in-place ReLU has overwritten is therefore seen as what it then holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode, resolve_name
+
+__all__ = ["Call", "Op", "Recording", "Ref", "Value", "is_addition", "map_tensors", "record", "refs_in", "tensors_in"]
+
+
+@dataclass(frozen=True)
+class Ref:
+    """Stands for a recorded value in recorded arguments."""
+
+    value: int
+
+
+@dataclass
+class Value:
+    """One version of one tensor.  ``shape`` includes the batch; ``from_input``: it depends on the model's input."""
+
+    index: int
+    op: int | None
+    shape: tuple[int, ...]
+    from_input: bool
+
+
+@dataclass
+class Op:
+    """One call of a torch function; ``args`` and ``kwargs`` hold :class:`Ref` where values of the pass stood.
+
+    ``calls``: the module calls under way, outermost first.  ``parameters``: those among the arguments, also by way of
+    computations on parameters alone (weight standardisation).  ``results``: the values of the tensors that the function
+    returned, in order.  ``changed``: which of the tensors among its arguments it modified in place; ``aliases``: the
+    new value of a view of one of those, and its value before.  ``ordinal``: which addition of two tensors it is within
+    the innermost module call, from 0; -1 for other functions.  ``function`` is a module where a module computed
+    without torch functions (a scripted one).
+    """
+
+    index: int
+    name: str
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    calls: tuple[int, ...]
+    parameters: tuple[nn.Parameter, ...]
+    results: tuple[int, ...] = ()
+    changed: tuple[int, ...] = ()
+    ordinal: int = -1
+    aliases: Mapping[int, int] = field(default_factory=dict)
+
+    @property
+    def in_place(self) -> bool:
+        return bool(self.changed)
+
+
+@dataclass
+class Call:
+    """One call of a module: its arguments and result by values, and the operations ``start .. end`` within it."""
+
+    index: int
+    module: nn.Module
+    name: str
+    parent: int | None
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    start: int
+    end: int = -1
+    result: Any = None
+
+
+@dataclass
+class Recording:
+    """A whole pass.  ``input``, ``output``: the values of the model's input and result; ``kept``: see :func:`record`."""
+
+    values: list[Value] = field(default_factory=list)
+    ops: list[Op] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+    input: int = 0
+    output: tuple[int, ...] = ()
+    kept: dict[int, Tensor] = field(default_factory=dict)
+
+    def inputs_of(self, value: int) -> tuple[int, ...]:
+        """The values that ``value`` was computed from."""
+        op = self.values[value].op
+        return () if op is None else self.ops[op].inputs
+
+    def op_of(self, value: int) -> Op:
+        op = self.values[value].op
+        if op is None:
+            raise ValueError(f"value {value} is the model's input")
+        return self.ops[op]
+
+
+def tensors_in(tree: Any) -> Iterator[Tensor]:
+    """The tensors in nested tuples, lists, dictionaries (and model outputs, which are dictionaries)."""
+    if isinstance(tree, Tensor):
+        yield tree
+    elif isinstance(tree, tuple | list):
+        for item in tree:
+            yield from tensors_in(item)
+    elif isinstance(tree, Mapping):
+        for item in tree.values():
+            yield from tensors_in(item)
+
+
+def map_tensors(tree: Any, replace: Callable[[Any], Any]) -> Any:
+    """``tree`` with ``replace`` applied to its leaves; containers of other types are leaves."""
+    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
+        return type(tree)(*(map_tensors(item, replace) for item in tree))
+    if type(tree) in (tuple, list):
+        return type(tree)(map_tensors(item, replace) for item in tree)
+    if type(tree) is dict:
+        return {key: map_tensors(item, replace) for key, item in tree.items()}
+    if type(tree) is slice:
+        return slice(*(map_tensors(part, replace) for part in (tree.start, tree.stop, tree.step)))
+    return replace(tree)
+
+
+def refs_in(tree: Any) -> Iterator[int]:
+    """The recorded values in recorded arguments."""
+    if isinstance(tree, Ref):
+        yield tree.value
+    elif isinstance(tree, tuple | list):
+        for item in tree:
+            yield from refs_in(item)
+    elif isinstance(tree, Mapping):
+        for item in tree.values():
+            yield from refs_in(item)
+    elif isinstance(tree, slice):
+        yield from refs_in((tree.start, tree.stop, tree.step))
+
+
+def is_addition(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Whether a torch function adds two tensors of one shape."""
+    if function not in _ADDITIONS:
+        return False
+    added = [argument for argument in (*args, *kwargs.values()) if isinstance(argument, Tensor)]
+    return len(added) == 2 and added[0].shape == added[1].shape
+
+
+_ADDITIONS = (torch.add, Tensor.add, Tensor.add_, Tensor.__add__, Tensor.__iadd__, Tensor.__radd__)
+
+
+def record(model: nn.Module, example_input: Tensor, keep: Collection[int] = ()) -> Recording:
+    """Run ``model(example_input)`` once, in its present mode, without gradient, and say what it did.
+
+    ``keep``: values (known from an earlier recording) of which the recording keeps a copy, as they were then.
+
+    Raises:
+        Exception: whatever the model's forward raises.
+    """
+    recorder = _Recorder(model, frozenset(keep))
+    with torch.no_grad(), recorder:
+        output = model(recorder.start(example_input))
+        return recorder.finish(output)
+
+
+class _Recorder(TorchFunctionMode):
+    """Watches one pass.  Tensors are kept alive until its end, so that an ``id`` means one tensor."""
+
+    def __init__(self, model: nn.Module, keep: frozenset[int]):
+        super().__init__()
+        self._keep = keep
+        self._added: dict[int, int] = {}
+        self.recording = Recording()
+        self._current: dict[int, int] = {}
+        self._alive: list[Tensor] = []
+        self._versions: dict[int, int] = {}
+        self._stored: dict[int, list[Tensor]] = {}
+        self._stack: list[int] = []
+        self._parameters: dict[int, tuple[nn.Parameter, ...]] = {}
+        self._handles: list[Any] = []
+        names: dict[nn.Module, str] = {}
+        for name, module in model.named_modules():
+            names.setdefault(module, name)
+        for module, name in names.items():
+            self._handles.append(module.register_forward_pre_hook(self._entering(name), with_kwargs=True))
+            self._handles.append(module.register_forward_hook(self._leaving, with_kwargs=True))
+
+    def __exit__(self, *exception: Any) -> None:
+        for handle in self._handles:
+            handle.remove()
+        super().__exit__(*exception)  # type: ignore[no-untyped-call]
+
+    def start(self, example_input: Tensor) -> Tensor:
+        copy = example_input.clone()
+        self.recording.input = self._new(copy, None, from_input=True)
+        return copy
+
+    def finish(self, output: Any) -> Recording:
+        self.recording.output = tuple(self._current[id(t)] for t in tensors_in(output) if id(t) in self._current)
+        return self.recording
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        given = list(tensors_in((args, kwargs)))
+        ordinal = self._count(func, args, kwargs)
+        used = tuple(self._current[id(t)] for t in given if id(t) in self._current)
+        parameters = self._parameters_of(given)
+        if not used and not parameters:
+            return func(*args, **kwargs)
+        arguments = self._by_value((args, kwargs))
+        versions = [t._version for t in given]
+        result = func(*args, **kwargs)
+        changed = tuple(i for i, (t, version) in enumerate(zip(given, versions, strict=True)) if t._version != version)
+        # A function that returns its argument untouched (dropout in eval mode, contiguous) computes nothing.
+        returned = [t for t in tensors_in(result) if not isinstance(t, nn.Parameter)]
+        if changed or any(id(t) not in self._current for t in returned):
+            self._add(func, arguments, used, parameters, [given[i] for i in changed], changed, returned)
+            self.recording.ops[-1].ordinal = ordinal
+        return result
+
+    def _count(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
+        if not self._stack or not is_addition(func, args, kwargs):
+            return -1
+        call = self._stack[-1]
+        self._added[call] = self._added.get(call, -1) + 1
+        return self._added[call]
+
+    def _add(
+        self,
+        func: Callable[..., Any],
+        arguments: Any,
+        used: tuple[int, ...],
+        parameters: tuple[nn.Parameter, ...],
+        modified: list[Tensor],
+        changed: tuple[int, ...],
+        returned: list[Tensor],
+    ) -> None:
+        index = len(self.recording.ops)
+        from_input = any(self.recording.values[value].from_input for value in used)
+        name = resolve_name(func) or getattr(func, "__name__", str(func))
+        views = [view for t in modified for view in self._views(t) if not any(view is other for other in modified)]
+        before = [self._current[id(view)] for view in views]
+        fresh = [t for t in returned if id(t) not in self._current and not any(t is m for m in modified)]
+        produced = [*modified, *views, *fresh]
+        outputs = tuple(self._new(t, index, from_input=from_input) for t in produced)
+        after = [self._current[id(view)] for view in views]
+        args, kwargs = arguments
+        op = Op(index, name, func, args, kwargs, (*used, *before), outputs, tuple(self._stack), parameters)
+        op.results = tuple(self._current[id(t)] for t in returned)
+        op.changed, op.aliases = changed, dict(zip(after, before, strict=True))
+        self.recording.ops.append(op)
+        if not from_input:
+            for t in produced:
+                self._parameters[id(t)] = parameters
+
+    def _views(self, changed: Tensor) -> list[Tensor]:
+        """Other known tensors that share the storage of one that was modified: views of it, or its base."""
+        known = self._stored.get(_storage(changed), [])
+        return [t for t in known if t is not changed and t._version != self._versions[id(t)]]
+
+    def _new(self, tensor: Tensor, op: int | None, *, from_input: bool) -> int:
+        index = len(self.recording.values)
+        self.recording.values.append(Value(index, op, tuple(tensor.shape), from_input))
+        if id(tensor) not in self._current:
+            self._alive.append(tensor)
+            self._stored.setdefault(_storage(tensor), []).append(tensor)
+        self._current[id(tensor)] = index
+        self._versions[id(tensor)] = tensor._version
+        if index in self._keep:
+            self.recording.kept[index] = tensor.detach().clone()
+        return index
+
+    def _parameters_of(self, given: list[Tensor]) -> tuple[nn.Parameter, ...]:
+        found: dict[int, nn.Parameter] = {}
+        for t in given:
+            for parameter in (t,) if isinstance(t, nn.Parameter) else self._parameters.get(id(t), ()):
+                found[id(parameter)] = parameter
+        return tuple(found.values())
+
+    def _by_value(self, tree: Any) -> Any:
+        return map_tensors(
+            tree,
+            lambda leaf: (
+                Ref(self._current[id(leaf)]) if isinstance(leaf, Tensor) and id(leaf) in self._current else leaf
+            ),
+        )
+
+    def _entering(self, name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            index = len(self.recording.calls)
+            parent = self._stack[-1] if self._stack else None
+            arguments, options = self._by_value((args, kwargs))
+            self.recording.calls.append(Call(index, module, name, parent, arguments, options, len(self.recording.ops)))
+            self._stack.append(index)
+
+        return hook
+
+    def _leaving(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        call = self.recording.calls[self._stack.pop()]
+        unknown = [t for t in tensors_in(output) if id(t) not in self._current and not isinstance(t, nn.Parameter)]
+        used = tuple(refs_in((call.args, call.kwargs)))
+        if unknown and used and call.parent is not None:
+            # Scripted or custom code: all that is known is that the result comes from the module's inputs.
+            parameters = tuple(module.parameters())
+            self._add(module, (call.args, call.kwargs), used, parameters, [], (), list(tensors_in(output)))
+        call.end = len(self.recording.ops)
+        call.result = self._by_value(output)
+
+
+def _storage(tensor: Tensor) -> int:
+    try:
+        return tensor.untyped_storage().data_ptr()
+    except (RuntimeError, NotImplementedError):  # no storage (meta, functional tensors)
+        return id(tensor)
