@@ -1,6 +1,6 @@
 """Any network as a list of residual units, and lesions on it."""
 
-from resbench.adapters.adapt import adapt, output_of
+from resbench.adapters.adapting import adapt, output_of
 from resbench.adapters.editing import deleted, duplicated, edited, exchanged, sampled
 from resbench.adapters.errors import CannotAdapt
 from resbench.adapters.observing import Seen, observe

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from resbench.adapters.errors import CannotAdapt
 from resbench.adapters.graph import Addition, Graph
 from resbench.adapters.pieces import NotSelfContained, Piece, piece
 from resbench.adapters.recording import Call, Op, Recording, Ref, record, refs_in
@@ -42,7 +43,7 @@ def find_units(model: nn.Module, example_input: Tensor, modules: Sequence[nn.Mod
     graph = Graph(recording)
     additions = graph.additions()
     extents = (
-        [_chosen(graph, call, additions) for call in _calls_of(recording, modules)]
+        [_chosen(graph, call, additions) for call in _calls_of(model, recording, modules)]
         if modules
         else [_extent(graph, addition, additions) for addition in additions]
     )
@@ -56,12 +57,16 @@ def find_units(model: nn.Module, example_input: Tensor, modules: Sequence[nn.Mod
     return units
 
 
-def _calls_of(recording: Recording, modules: Sequence[nn.Module]) -> list[Call]:
+def _calls_of(model: nn.Module, recording: Recording, modules: Sequence[nn.Module]) -> list[Call]:
     wanted = {id(module) for module in modules}
     first: dict[int, Call] = {}
     for call in recording.calls:
         if id(call.module) in wanted:
             first.setdefault(id(call.module), call)
+    for module in modules:
+        if id(module) not in first:
+            name = next(name for name, other in model.named_modules() if other is module)
+            raise CannotAdapt(f"{name} is not called in the forward pass; choose its parts, or another module")
     return list(first.values())
 
 
@@ -151,8 +156,6 @@ def _chosen(graph: Graph, call: Call, additions: Sequence[Addition]) -> _Extent:
             return whole
     entry, argument = _single_input(graph.recording, call)
     if argument is None or not isinstance(call.result, Ref):
-        from resbench.adapters.errors import CannotAdapt
-
         raise CannotAdapt(f"{call.name} cannot be a unit: it does not take one tensor and return one; choose its parts")
     return _Extent(call, entry, call.result.value, None, argument)
 
@@ -214,7 +217,9 @@ class _Builder:
             return "identity", after
         if torch.equal(left, x):  # a change of layout that is undone after the addition
             return "identity", "identity"
-        if self.graph.weights(self.graph.between(extent.entry, extent.addition.shortcut)) if extent.addition else False:
+        way = self.graph.between(extent.entry, extent.addition.shortcut) if extent.addition else frozenset()
+        gated = left.shape == x.shape and self.graph.nonlinear(way)
+        if self.graph.weights(way) and not gated:
             return "projection", after
         return ("padding" if left.shape != x.shape else "altered"), after
 

@@ -191,7 +191,7 @@ class Graph:
             return entry
         if len(set(terms)) != len(terms):
             return None
-        cost = {term: (self.weights(ways[term]), self._nonlinear(ways[term])) for term in terms}
+        cost = {term: (self.weights(ways[term]), self.nonlinear(ways[term])) for term in terms}
         first, second, *_ = sorted(terms, key=lambda term: (cost[term], len(ways[term])))
         if cost[first] >= cost[second]:
             return None
@@ -203,7 +203,8 @@ class Graph:
         """Whether an operation may follow an addition within a unit: an activation or a normalisation."""
         return self._name(op) in _NONLINEAR or self._name(op) in _NORMALISING
 
-    def _nonlinear(self, values: frozenset[int]) -> bool:
+    def nonlinear(self, values: Iterable[int]) -> bool:
+        """Whether an activation is among the operations behind ``values``."""
         return any(self._name(op) in _NONLINEAR for op in self.operations(values))
 
     @staticmethod

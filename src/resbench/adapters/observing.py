@@ -82,12 +82,10 @@ def _seeing(
     def handle(add: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         # Copies: the addition may be done in place, in either of its operands.
         operands = [a.clone() for a in (*args, *kwargs.values()) if isinstance(a, Tensor)]
-        known = sides.get(unit.index) if number else None
-        if position >= 0:
+        if position >= 0:  # otherwise branches are summed here, which the shortcut joins later
             kept, added = operands[position], operands[1 - position]
-            sides[unit.index] = (kept, added) if known is None else (known[0], known[1] + added)
-        else:  # a sum of branches that the shortcut joins later
-            sides[unit.index] = (operands[0], operands[1])
+            before = sides.get(unit.index) if number else None
+            sides[unit.index] = (kept, added) if before is None else (before[0], before[1] + added)
         total = add(*args, **kwargs)
         if last and not unit.place.whole:
             kept = sides[unit.index][0]

@@ -83,7 +83,7 @@ class Call:
 
 @dataclass
 class Recording:
-    """A whole pass.  ``input``, ``output``: the values of the model's input and result; ``kept``: see :func:`record`."""
+    """A whole pass.  ``input``, ``output``: the values of the model's input and result; ``kept``: as asked for."""
 
     values: list[Value] = field(default_factory=list)
     ops: list[Op] = field(default_factory=list)

@@ -25,8 +25,8 @@ def adapt(model: nn.Module, example_input: Tensor, *, units: Sequence[str] = ())
     """The residual units of ``model``, in the order of execution.
 
     Where they are, by order of preference: ``units``, globs of module names in which ``*`` stands for one level and
-    ``**`` for any (``layer*.*``); the model's own ``residual_units()`` (modules or names); a registered adapter (entry point
-    group ``resbench.adapters``); else the additions that join a shortcut with a branch, found in one traced pass.
+    ``**`` for any (``layer*.*``); the model's own ``residual_units()`` (modules or names); a registered adapter (entry
+    point group ``resbench.adapters``); else the additions that join a shortcut with a branch, found in one traced pass.
 
     Args:
         model: left as it was: mode, weights, buffers, hooks.
