@@ -5,15 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from resbench.adapters import ResidualUnit, adapt
     from resbench.claims import load_claims
     from resbench.judge import Verdict
     from resbench.records import Measurement
 
-__all__ = ["Measurement", "Verdict", "__version__", "load_claims"]
+__all__ = ["Measurement", "ResidualUnit", "Verdict", "__version__", "adapt", "load_claims"]
 
 __version__ = "0.1.0"
 
-_HOMES = {"load_claims": "resbench.claims", "Verdict": "resbench.judge", "Measurement": "resbench.records"}
+_HOMES = {
+    "Measurement": "resbench.records",
+    "ResidualUnit": "resbench.adapters",
+    "Verdict": "resbench.judge",
+    "adapt": "resbench.adapters",
+    "load_claims": "resbench.claims",
+}
 
 
 def __getattr__(name: str) -> Any:

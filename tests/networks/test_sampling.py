@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from fractions import Fraction
+from functools import partial
 from math import comb
 
 import numpy as np
@@ -11,12 +12,22 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest, chi2_contingency, chisquare
+from scipy.stats import binom, binomtest, chi2_contingency, chisquare
 from torchvision.ops import stochastic_depth
 
 from resbench.experiments import schedules
 from resbench.networks.residual import NetworkSpec, ResidualNetwork
-from resbench.networks.sampling import ExactlyK, Survival, linear_decay, uniform
+from resbench.networks.sampling import (
+    ExactlyK,
+    Sampler,
+    Schedule,
+    Survival,
+    linear_decay,
+    linear_decay_from_first,
+    make_sampler,
+    uniform,
+)
+from resbench.networks.variants import create_unit
 
 # Fixed seeds: a test that passes at this level passes always, and one in ten thousand correct samplers would fail it.
 LEVEL = 1e-4
@@ -36,6 +47,31 @@ def test_the_first_unit_can_drop_and_the_last_has_p_last() -> None:
     assert sum(probabilities) == pytest.approx(40.25)
 
 
+@given(n=st.integers(2, 300), p_last=PROBABILITY)
+def test_decay_from_the_first_unit_is_not_equation_4(n: int, p_last: float) -> None:
+    """(l - 1)/(L - 1), as timm's ``linspace(0, rate, L)``: the first unit always survives."""
+    probabilities = linear_decay_from_first(n, p_last)
+    np.testing.assert_allclose(probabilities, 1 - np.linspace(0, 1 - p_last, n), rtol=0, atol=1e-12)
+    assert probabilities[0] == 1
+    assert linear_decay_from_first(1, p_last) == (1.0,)
+    if p_last < 0.99:
+        assert sum(probabilities) > sum(linear_decay(n, p_last)) + (1 - p_last) / 2 - 1e-9
+
+
+@pytest.mark.parametrize("schedule", ["linear", "linear-from-first", "uniform"])
+def test_survival_schedules_have_names(schedule: Schedule) -> None:
+    rules = {"linear": linear_decay, "linear-from-first": linear_decay_from_first, "uniform": uniform}
+    expected = Survival(rules[schedule](7, 0.4), [3, 5])
+    sampler = make_sampler(schedule, 7, 0.4, [3, 5])
+    assert sampler.inclusion() == expected.inclusion()
+    assert torch.equal(torch.cat(_draws(sampler, 9)), torch.cat(_draws(expected, 9)))
+
+
+def test_effective_paths_are_a_schedule_with_a_name() -> None:
+    sampler, expected = make_sampler("exactly", 54, 23, [4]), ExactlyK(54, 23, [4])
+    assert torch.equal(torch.cat(_draws(sampler, 9)), torch.cat(_draws(expected, 9)))
+
+
 @given(n=st.integers(1, 300), p_last=PROBABILITY)
 def test_uniform_is_constant(n: int, p_last: float) -> None:
     assert uniform(n, p_last) == (p_last,) * n
@@ -43,7 +79,8 @@ def test_uniform_is_constant(n: int, p_last: float) -> None:
 
 @pytest.mark.parametrize("p", [0.0, -0.1, 1.01, float("nan")])
 def test_what_is_no_survival_probability_is_refused(p: float) -> None:
-    for make in (lambda: linear_decay(3, p), lambda: uniform(3, p), lambda: Survival([0.5, p], [0])):
+    rules = (linear_decay, linear_decay_from_first, uniform)
+    for make in (*(partial(rule, 3, p) for rule in rules), lambda: Survival([0.5, p], [0])):
         with pytest.raises(ValueError, match="survival probability"):
             make()
 
@@ -102,6 +139,27 @@ def test_survival_agrees_with_torchvision_s_batch_mode(p: float) -> None:
     counts = [[sum(series), draws - sum(series)] for series in (theirs, ours)]
     assert chi2_contingency(counts).pvalue > LEVEL
     assert binomtest(counts[0][0], draws, p).pvalue > LEVEL
+
+
+@pytest.mark.parametrize("p", [0.5, 0.9])
+def test_a_unit_s_mean_over_draws_is_its_test_mode_and_torchvision_s_times_p(p: float) -> None:
+    """Of a unit without activation after the addition, BN fixed: the mean differs by a binomial proportion's error."""
+    draws, unit = 1000, create_unit("preact", 4, 4).eval().requires_grad_(False)
+    x = torch.randn(2, 4, 5, 5, generator=torch.Generator().manual_seed(0))
+    branch = unit.branch(x)
+    kept, skipped = unit(x), unit(x, torch.tensor([], dtype=torch.int64))
+    assert torch.equal(skipped, x)
+    drawn = torch.cat(_draws(Survival([p], [1]), draws)).flatten()
+    ours = sum(kept if keep else skipped for keep in drawn) / draws
+    torch.manual_seed(1)
+    theirs = sum(x + stochastic_depth(branch, 1 - p, mode="batch") for _ in range(draws)) / draws
+    unit.test_scale = p
+    tested = unit(x)
+    torch.testing.assert_close(tested, x + p * branch)
+    low, high = binom(draws, p).ppf([LEVEL / 2, 1 - LEVEL / 2]) / draws
+    bound = float(branch.abs().max()) * max(p - low, high - p) + 1e-5
+    assert float((ours - tested).abs().max()) <= bound
+    assert float((p * (theirs - x) + x - tested).abs().max()) <= bound
 
 
 @given(data=st.data(), n=st.integers(1, 60), seeds=st.lists(st.integers(0, 2**31), min_size=1, max_size=4))
@@ -175,5 +233,5 @@ def test_the_same_seed_draws_the_same(p: float, seed: int) -> None:
     assert not torch.equal(torch.cat(_draws(first, 20)), torch.cat([first.draw()] * 20))
 
 
-def _draws(sampler: Survival | ExactlyK, count: int) -> list[torch.Tensor]:
+def _draws(sampler: Sampler, count: int) -> list[torch.Tensor]:
     return [sampler.draw() for _ in range(count)]

@@ -7,45 +7,15 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from by_hand import Array, convolved, normalised, pooled, relu
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from resbench.networks.copies import initialise
 from resbench.networks.residual import NetworkSpec, PlainNetwork, PlainSpec, ResidualNetwork, build, parameter_count
 from resbench.networks.units import ComposedUnit, Order, Shortcut, UnitSpec, build_unit
-
-Array = NDArray[np.float64]
-
-
-def convolved(x: Array, weight: Array, stride: int = 1) -> Array:
-    """Cross-correlation with zero padding ``kernel // 2``, written out as sums over the kernel."""
-    size = weight.shape[-1]
-    padded = np.pad(x, [(0, 0), (0, 0), (size // 2,) * 2, (size // 2,) * 2])
-    rows, columns = ((side - 1) // stride + 1 for side in x.shape[2:])
-    out = np.zeros((len(x), len(weight), rows, columns))
-    for dy in range(size):
-        for dx in range(size):
-            window = padded[:, :, dy : dy + stride * rows : stride, dx : dx + stride * columns : stride]
-            out += np.einsum("nchw,oc->nohw", window[:, :, :rows, :columns], weight[:, :, dy, dx])
-    return out
-
-
-def relu(x: Array) -> Array:
-    return np.maximum(x, 0)
-
-
-def normalised(x: Array, norm: nn.BatchNorm2d) -> Array:
-    """Batch statistics, biased variance: batch normalisation in training."""
-    mean, variance = x.mean((0, 2, 3), keepdims=True), x.var((0, 2, 3), keepdims=True)
-    scale, shift = (values.detach().numpy()[:, None, None] for values in (norm.weight, norm.bias))
-    return (x - mean) / np.sqrt(variance + norm.eps) * scale + shift
-
-
-def pooled(x: Array) -> Array:
-    return (x[:, :, ::2, ::2] + x[:, :, 1::2, ::2] + x[:, :, ::2, 1::2] + x[:, :, 1::2, 1::2]) / 4
 
 
 class Parts:

@@ -41,13 +41,15 @@ def select_copies(values: Tensor, active: Tensor, copies: int, dim: int = 1) -> 
 class CopiesConv2d(nn.Conv2d):
     """``copies`` independent convolutions, input ``(N, copies * in, H, W)``, output ``(N, copies * out, H', W')``.
 
-    Padding keeps the map size at stride 1 (``kernel // 2``).
+    Padding keeps the map size at stride 1 (``kernel // 2``); a bias starts at zero.
     """
 
     def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, bias: bool = False, copies: int = 1):
         super().__init__(
             copies * inputs, copies * outputs, kernel, stride=stride, padding=kernel // 2, bias=bias, groups=copies
         )
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
         self.copies = copies
 
     def forward(self, input: Tensor, active: Tensor | None = None) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Literal
 
 import msgspec
@@ -10,11 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from resbench.networks.checkpointing import recomputed
 from resbench.networks.copies import CopiesBatchNorm2d, CopiesConv2d, CopiesLinear, Sequence2d
-from resbench.networks.sampling import Sampler
+from resbench.networks.sampling import Sampler, Survival
 from resbench.networks.units import ComposedUnit, UnitSpec, build_unit
 
-__all__ = ["NetworkSpec", "PlainNetwork", "PlainSpec", "ResidualNetwork", "build", "parameter_count"]
+__all__ = ["NetworkSpec", "PlainNetwork", "PlainSpec", "ResidualNetwork", "VggSpec", "build", "parameter_count"]
 
 
 class NetworkSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,12 +52,44 @@ class PlainSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     inputs: int = 3
     classes: int = 10
 
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The channels that each layer makes."""
+        return (self.width,) * self.layers
+
+
+class VggSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The convolutions of a VGG net (Simonyan 2014, table 1): ``stages[s]`` holds the widths of stage ``s``'s layers.
+
+    A 2x2 max pooling follows each stage.  As in the CIFAR nets of that name: batch normalisation, and global average
+    pooling with one linear layer in the place of the three fully connected ones.
+    """
+
+    stages: tuple[tuple[int, ...], ...]
+    inputs: int = 3
+    classes: int = 10
+
+    @property
+    def layers(self) -> int:
+        return sum(map(len, self.stages))
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The channels that each layer makes."""
+        return sum(self.stages, ())
+
+    @property
+    def pools(self) -> tuple[int, ...]:
+        """After which layers (counted from 1) a pooling stands."""
+        return tuple(accumulate(map(len, self.stages)))
+
 
 class ResidualNetwork(nn.Module):
     """Stem, residual units, head; ``(N, copies * inputs, H, W)`` to logits (see :mod:`resbench.networks.copies`).
 
     ``sampler``: which units each training pass uses (stochastic depth, effective paths); None uses all.
-    ``last_draw`` holds the sampler's latest draw, ``(copies, units)``.
+    ``last_draw`` holds the sampler's latest draw, ``(copies, units)``.  ``checkpointing``: compute each unit's
+    activations again in the backward pass instead of keeping them (same outputs, gradients and BN statistics).
     """
 
     def __init__(self, spec: NetworkSpec, *, copies: int = 1):
@@ -63,6 +97,7 @@ class ResidualNetwork(nn.Module):
         self.spec, self.copies = spec, copies
         self.sampler: Sampler | None = None
         self.last_draw: Tensor | None = None
+        self.checkpointing = False
         channels = spec.stem_width or (64 if spec.stem == "imagenet" else spec.widths[0])
         self.stem = _stem(spec, channels, copies)
         units: list[ComposedUnit] = []
@@ -79,6 +114,11 @@ class ResidualNetwork(nn.Module):
         """The units in order."""
         return [unit for unit in self.units if isinstance(unit, ComposedUnit)]
 
+    @property
+    def survival_probabilities(self) -> tuple[float, ...] | None:
+        """Each unit's probability to be used in training (Huang 2016); None without stochastic depth."""
+        return self.sampler.inclusion() if isinstance(self.sampler, Survival) else None
+
     def head(self, x: Tensor) -> Tensor:
         """The last activation (pre-activation networks), global average pooling, the classifier."""
         return self.classifier(self.head_activation(x).mean((2, 3)))  # type: ignore[no-any-return]
@@ -87,32 +127,36 @@ class ResidualNetwork(nn.Module):
         x = self.stem(x)
         if self.sampler is None or not self.training:
             for unit in self.units:
-                x = unit(x)
+                x = recomputed(unit, x) if self.checkpointing else unit(x)
             return self.head(x)
         self.last_draw = self.sampler.draw()
         for unit, keep in zip(self.units, self.last_draw.unbind(1), strict=True):
-            x = unit(x, keep.nonzero().flatten())
+            active = keep.nonzero().flatten()
+            x = recomputed(unit, x, active) if self.checkpointing else unit(x, active)
         return self.head(x)
 
 
 class PlainNetwork(nn.Module):
-    """The VGG-style comparator; each layer is a removable module (``layers``)."""
+    """The VGG-style comparator; each layer is a removable module (``layers``).
 
-    def __init__(self, spec: PlainSpec, *, copies: int = 1):
+    ``checkpointing``: as in :class:`ResidualNetwork`.
+    """
+
+    def __init__(self, spec: PlainSpec | VggSpec, *, copies: int = 1):
         super().__init__()
         self.spec, self.copies = spec, copies
+        self.checkpointing = False
         layers: list[nn.Module] = []
-        for index in range(spec.layers):
-            inputs = spec.inputs if index == 0 else spec.width
+        inputs = spec.inputs
+        for width in spec.widths:
             layers.append(
                 Sequence2d(
-                    CopiesConv2d(inputs, spec.width, 3, copies=copies),
-                    CopiesBatchNorm2d(spec.width, copies=copies),
-                    nn.ReLU(),
+                    CopiesConv2d(inputs, width, 3, copies=copies), CopiesBatchNorm2d(width, copies=copies), nn.ReLU()
                 )
             )
+            inputs = width
         self.layers = nn.ModuleList(layers)
-        self.classifier = CopiesLinear(spec.width, spec.classes, copies=copies)
+        self.classifier = CopiesLinear(inputs, spec.classes, copies=copies)
 
     def pool_after(self, layer: int, x: Tensor) -> Tensor:
         """The pooling that follows layer ``layer`` (from 0), or ``x`` itself; pooling stays when a layer goes."""
@@ -123,18 +167,18 @@ class PlainNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         for index, layer in enumerate(self.layers):
-            x = self.pool_after(index, layer(x))
+            x = self.pool_after(index, recomputed(layer, x) if self.checkpointing else layer(x))
         return self.head(x)
 
 
 def build(
-    spec: NetworkSpec | PlainSpec, *, copies: int = 1, device: torch.device | str | None = None
+    spec: NetworkSpec | PlainSpec | VggSpec, *, copies: int = 1, device: torch.device | str | None = None
 ) -> ResidualNetwork | PlainNetwork:
     """The network of ``spec``; :func:`resbench.networks.copies.initialise` gives it He's initialisation."""
     with torch.device(device or "cpu"):
-        if isinstance(spec, PlainSpec):
-            return PlainNetwork(spec, copies=copies)
-        return ResidualNetwork(spec, copies=copies)
+        if isinstance(spec, NetworkSpec):
+            return ResidualNetwork(spec, copies=copies)
+        return PlainNetwork(spec, copies=copies)
 
 
 def parameter_count(network: nn.Module, *, batch_norm: bool = True) -> int:
@@ -147,11 +191,13 @@ def parameter_count(network: nn.Module, *, batch_norm: bool = True) -> int:
 
 def _stem(spec: NetworkSpec, channels: int, copies: int) -> nn.Module:
     kernel, stride = (7, 2) if spec.stem == "imagenet" else (3, 1)
+    normalised = spec.unit.order != "no-norm"
     layers: list[nn.Module] = [
-        CopiesConv2d(spec.inputs, channels, kernel, stride=stride, copies=copies),
-        CopiesBatchNorm2d(channels, copies=copies),
-        nn.ReLU(),
+        CopiesConv2d(spec.inputs, channels, kernel, stride=stride, bias=not normalised, copies=copies)
     ]
+    if normalised:
+        layers.append(CopiesBatchNorm2d(channels, copies=copies))
+    layers.append(nn.ReLU())
     if spec.stem == "imagenet":
         layers.append(nn.MaxPool2d(3, 2, 1))
     return Sequence2d(*layers)

@@ -8,12 +8,24 @@ other copies train beside it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
-__all__ = ["ExactlyK", "Sampler", "Survival", "linear_decay", "uniform"]
+__all__ = [
+    "ExactlyK",
+    "Sampler",
+    "Schedule",
+    "Survival",
+    "linear_decay",
+    "linear_decay_from_first",
+    "make_sampler",
+    "uniform",
+]
+
+Schedule = Literal["linear", "linear-from-first", "uniform", "exactly"]
+"""The schedules by name, each with one value: p_L of the survival schedules, k of ``exactly``."""
 
 
 def linear_decay(n: int, p_last: float) -> tuple[float, ...]:
@@ -23,6 +35,16 @@ def linear_decay(n: int, p_last: float) -> tuple[float, ...]:
     """
     _check_probability(p_last)
     return tuple(1.0 - (unit / n) * (1.0 - p_last) for unit in range(1, n + 1))
+
+
+def linear_decay_from_first(n: int, p_last: float) -> tuple[float, ...]:
+    """``p_l = 1 - ((l - 1) / (L - 1)) (1 - p_L)``: the first unit always survives.
+
+    **Not** Huang's rule, nor that of the authors' code (both are :func:`linear_decay`): timm's and many other
+    reimplementations decay so.  A lone unit survives surely.
+    """
+    _check_probability(p_last)
+    return tuple(1.0 - (unit / max(1, n - 1)) * (1.0 - p_last) for unit in range(n))
 
 
 def uniform(n: int, p_last: float) -> tuple[float, ...]:
@@ -83,3 +105,15 @@ class ExactlyK:
 
     def inclusion(self) -> tuple[float, ...]:
         return (self._k / self._n,) * self._n
+
+
+def make_sampler(schedule: Schedule, n: int, value: float, seeds: Sequence[int]) -> Sampler:
+    """The sampler of a named schedule over ``n`` units, one generator a copy.
+
+    ``exactly`` is effective-path training with ``k = value``; the others are stochastic depth with ``p_L = value``.
+    A list of probabilities of one's own goes to :class:`Survival` directly.
+    """
+    if schedule == "exactly":
+        return ExactlyK(n, int(value), seeds)
+    rules = {"linear": linear_decay, "linear-from-first": linear_decay_from_first, "uniform": uniform}
+    return Survival(rules[schedule](n, value), seeds)

@@ -1,4 +1,4 @@
-"""Residual units: one way to compose them, all the variants of He 2016 built from it.
+"""Residual units: one way to compose them, all the variants of He 2015 and 2016 and highway units built from it.
 
 Every unit is ``y = after(skip(e) + scale * residual(e))`` with ``e = entry(x)``; ``entry`` is the identity except
 where shortcut and branch share a pre-activation (He 2016, section 4: a projection is pre-activated as well).
@@ -17,13 +17,21 @@ from torch.nn import functional as F
 
 from resbench.networks.copies import CopiesBatchNorm2d, CopiesConv2d, Sequence2d, select_copies
 
-__all__ = ["ComposedUnit", "Order", "Shortcut", "UnitSpec", "build_unit"]
+__all__ = ["ComposedUnit", "Down", "Order", "Shortcut", "UnitSpec", "build_unit"]
 
-Order = Literal["original", "bn-after-add", "relu-before-add", "relu-only-preact", "preact"]
-"""Activation orders, He 2016 table 2 (a) to (e)."""
+Order = Literal["original", "bn-after-add", "relu-before-add", "relu-only-preact", "preact", "no-norm"]
+"""Activation orders, He 2016 table 2 (a) to (e), and ``no-norm``: convolutions with bias, each followed by ReLU,
+nothing after the addition (Highway networks, Srivastava 2015)."""
 
-Shortcut = Literal["identity", "none", "conv1x1", "dropout", "exclusive-gate", "shortcut-gate"]
-"""Shortcut types, He 2016 table 1; ``identity`` is scaled by ``shortcut_scale``, ``none`` is the plain network."""
+Shortcut = Literal["identity", "none", "conv1x1", "dropout", "exclusive-gate", "shortcut-gate", "highway-gate"]
+"""Shortcut types, He 2016 table 1; ``identity`` is scaled by ``shortcut_scale``, ``none`` is the plain network.
+``conv1x1`` is also option C (He 2015, table 3): a projection on every shortcut.  ``highway-gate`` is
+``exclusive-gate`` with the 3x3 convolution of a highway layer's transform gate (Srivastava 2015, equation 3)."""
+
+Down = Literal["pool", "stride", "pool-centred", "stride-centred", "projection"]
+"""What a dimension-changing shortcut does (He 2015, section 3.3).  Option A: average pooling or strided subsampling
+and zero channels, all after the input's or, ``centred``, half of them before (as in some public CIFAR nets).
+``projection`` is option B."""
 
 
 class UnitSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -31,8 +39,8 @@ class UnitSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     ``body``: ``basic`` (two 3x3 layers), ``bottleneck`` (1x1, 3x3, 1x1 with four times the width at its ends) or
     ``single`` (one 3x3 layer, He table 3's 1-layer skip).  ``down``: what a dimension-changing unit does on its
-    shortcut; ``pool`` and ``stride`` are option A (zero channels; Huang and Veit pool), ``projection`` is option B.
-    ``gate_bias`` is the initial ``b_g`` of a gate ``g(x) = sigmoid(W_g x + b_g)`` (1x1 convolution, element-wise).
+    shortcut (Huang's text pools, He's and Veit's nets and Huang's first code subsample).  ``gate_bias`` is the initial
+    ``b_g`` of a gate ``g(x) = sigmoid(W_g x + b_g)`` (element-wise; it reads what the shortcut carries).
     """
 
     order: Order = "preact"
@@ -41,7 +49,7 @@ class UnitSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     shortcut_scale: float = 1.0
     branch_scale: float = 1.0
     gate_bias: float = 0.0
-    down: Literal["pool", "stride", "projection"] = "pool"
+    down: Down = "pool"
 
     @property
     def expansion(self) -> int:
@@ -63,10 +71,23 @@ class ZeroPadShortcut(nn.Module):
                 if self.pool
                 else input[:, :, :: self.stride, :: self.stride]
             )
-        if self.inputs == self.outputs:
-            return input
+        before, after = self.padding()
+        if self.copies == 1:  # Keeps a channels_last image so.
+            return F.pad(input, (0, 0, 0, 0, before, after)) if before or after else input
         parts = input.unflatten(1, (self.copies, self.inputs))
-        return F.pad(parts, (0, 0, 0, 0, 0, self.outputs - self.inputs)).flatten(1, 2)
+        return F.pad(parts, (0, 0, 0, 0, before, after)).flatten(1, 2)
+
+    def padding(self) -> tuple[int, int]:
+        """The number of zero channels (before, after) the input's."""
+        return 0, self.outputs - self.inputs
+
+
+class CentredZeroPadShortcut(ZeroPadShortcut):
+    """Option A with half of the zero channels before the input's and half after (one more after, where odd)."""
+
+    def padding(self) -> tuple[int, int]:
+        added = self.outputs - self.inputs
+        return added // 2, added - added // 2
 
 
 class Scale(nn.Module):
@@ -162,12 +183,6 @@ def build_unit(
     activated = first and spec.order in ("preact", "relu-only-preact")
     residual = Sequence2d(*_branch_layers(spec, inputs, width, stride, skip_leading=shared or activated, copies=copies))
     entry = _activation(inputs, copies) if shared and not activated else None
-    gate: nn.Module | None = None
-    if spec.shortcut in ("exclusive-gate", "shortcut-gate"):
-        convolution = CopiesConv2d(outputs, outputs, 1, bias=True, copies=copies)
-        assert convolution.bias is not None
-        nn.init.constant_(convolution.bias, spec.gate_bias)
-        gate = Sequence2d(convolution, nn.Sigmoid())
     post: dict[str, Callable[[], nn.Module]] = {
         "original": nn.ReLU,
         "bn-after-add": lambda: _activation(outputs, copies),
@@ -177,8 +192,8 @@ def build_unit(
         _skip(spec, inputs, outputs, stride, copies),
         post.get(spec.order, nn.Identity)(),
         entry=entry,
-        gate=gate,
-        gate_branch=spec.shortcut == "exclusive-gate",
+        gate=_gate(spec, outputs, copies),
+        gate_branch=spec.shortcut in ("exclusive-gate", "highway-gate"),
         branch_scale=spec.branch_scale,
         changes_shape=inputs != outputs or stride != 1,
         copies=copies,
@@ -187,6 +202,16 @@ def build_unit(
 
 def _activation(channels: int, copies: int) -> Sequence2d:
     return Sequence2d(CopiesBatchNorm2d(channels, copies=copies), nn.ReLU())
+
+
+def _gate(spec: UnitSpec, channels: int, copies: int) -> Sequence2d | None:
+    kernels: dict[Shortcut, int] = {"exclusive-gate": 1, "shortcut-gate": 1, "highway-gate": 3}
+    if spec.shortcut not in kernels:
+        return None
+    convolution = CopiesConv2d(channels, channels, kernels[spec.shortcut], bias=True, copies=copies)
+    assert convolution.bias is not None
+    nn.init.constant_(convolution.bias, spec.gate_bias)
+    return Sequence2d(convolution, nn.Sigmoid())
 
 
 def _branch_layers(
@@ -207,12 +232,15 @@ def _branch_layers(
             layers += [CopiesBatchNorm2d(ins, copies=copies), nn.ReLU()]
         if spec.order == "relu-only-preact" and not leading:
             layers.append(nn.ReLU())
-        layers.append(CopiesConv2d(ins, outs, kernel, stride=step, copies=copies))
+        layers.append(CopiesConv2d(ins, outs, kernel, stride=step, bias=spec.order == "no-norm", copies=copies))
         if spec.order in ("original", "relu-before-add", "relu-only-preact") or (
             spec.order == "bn-after-add" and index < last
         ):
             layers.append(CopiesBatchNorm2d(outs, copies=copies))
-        if (spec.order in ("original", "bn-after-add") and index < last) or spec.order == "relu-before-add":
+        if (spec.order in ("original", "bn-after-add") and index < last) or spec.order in (
+            "relu-before-add",
+            "no-norm",
+        ):
             layers.append(nn.ReLU())
     return layers
 
@@ -231,7 +259,8 @@ def _skip(spec: UnitSpec, inputs: int, outputs: int, stride: int, copies: int) -
         if spec.order in ("original", "relu-before-add", "relu-only-preact"):
             layers.append(CopiesBatchNorm2d(outputs, copies=copies))
         return Sequence2d(*layers)
-    match_shape = ZeroPadShortcut(inputs, outputs, stride, pool=spec.down == "pool", copies=copies)
+    padding = CentredZeroPadShortcut if spec.down.endswith("centred") else ZeroPadShortcut
+    match_shape = padding(inputs, outputs, stride, pool=spec.down.startswith("pool"), copies=copies)
     layers = [match_shape] if changes else []
     if spec.shortcut == "none":
         layers.append(Nothing())
