@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from resbench.data.digits import Dataset
+from resbench.networks import sampling
 from resbench.networks.copies import CopiesBatchNorm2d, copy_state, initialise
 from resbench.networks.residual import PlainNetwork, ResidualNetwork, build
-from resbench.networks.sampling import ExactlyK, Sampler, Survival, linear_decay, uniform
+from resbench.networks.sampling import Sampler
 from resbench.training.recipes import Recipe
 
 __all__ = ["Copy", "Curves", "TrainedCopy", "apply_test_scaling", "make_sampler", "prepare_for_test", "train"]
@@ -63,11 +64,8 @@ def make_sampler(recipe: Recipe, n_units: int, seeds: Sequence[int]) -> Sampler 
     """The unit sampler that ``recipe`` names, seeded per copy; None where every pass uses all units."""
     if recipe.sampling == "all":
         return None
-    offset = [seed + 7_000_003 for seed in seeds]
-    if recipe.sampling == "exactly":
-        return ExactlyK(n_units, int(recipe.sampling_value), offset)
-    schedule = {"linear": linear_decay, "uniform": uniform}[recipe.sampling]
-    return Survival(schedule(n_units, recipe.sampling_value), offset)
+    # Apart from the generators of initialisation and augmentation, which have the seeds themselves.
+    return sampling.make_sampler(recipe.sampling, n_units, recipe.sampling_value, [seed + 7_000_003 for seed in seeds])
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
