@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+import scipy.stats
 import torch
 
 from resbench.data.digits import Dataset, digits
@@ -14,6 +17,28 @@ from resbench.training.loop import Curves
 from resbench.training.target import Member
 
 pytest_plugins = ["pytester"]
+
+IMPORTED = scipy.stats
+"""Pytester's runs within this process forget the modules that they import first, and these do not load twice."""
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Run the command line in this process: (exit code, standard output, standard error)."""
+    from resbench.cli import main
+
+    monkeypatch.setenv("RESBENCH_CACHE", str(tmp_path / "cache"))
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["resbench", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return call
 
 
 @pytest.fixture(autouse=True)

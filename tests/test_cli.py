@@ -7,37 +7,19 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-import resbench.check
+import resbench.checking
 import resbench.cli
-from resbench.cli import main
+from conftest import Run
 from resbench.experiments import lesion
 from resbench.records.places import baselines
-
-Run = Callable[..., tuple[int, str, str]]
 
 VERDICT_KEYS = [
     "id", "version", "kind", "setting", "status", "measured", "expected", "interval", "unit", "source", "message",
 ]  # fmt: skip
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    """Run the command line in this process: (exit code, standard output, standard error)."""
-    monkeypatch.setenv("RESBENCH_CACHE", str(tmp_path / "cache"))
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["resbench", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return call
 
 
 def test_exact_claims_hold_without_torch() -> None:
@@ -88,7 +70,8 @@ def test_show_as_json(run: Run) -> None:
         (["claims", "show", "veit-single-delete-vg"], "veit-single-delete-vgg"),
         (["check", "--kind", "exakt"], "unknown kind 'exakt'"),
         (["check", "--setting", "digit"], "unknown setting 'digit'"),
-        (["check", "--seed", "3"], "--seed goes with --retrain"),
+        (["check", "--seed", "3"], "--seed goes with --retrain or --target"),
+        (["check", "--setting", "target"], "name it with --target"),
         (["check", "--checkpoints", "nowhere"], "no such folder"),
         (["check", "--checkpoints", "nowhere", "--retrain"], "exclude each other"),
         (["check", "--device", "cuda:99"], "--device cuda:99: not usable here"),
@@ -131,7 +114,7 @@ def checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the committed checkpoints that a test may damage."""
     root = tmp_path / "baselines"
     shutil.copytree(baselines() / "checkpoints" / "digits", root / "checkpoints" / "digits")
-    for module in (resbench.check, resbench.plan):
+    for module in (resbench.checking, resbench.plan):
         monkeypatch.setattr(module, "baselines", lambda: root)
     return root / "checkpoints" / "digits"
 

@@ -71,7 +71,7 @@ def test_a_failing_claim_explains_itself(suite: pytest.Pytester) -> None:
 def test_seed_needs_retrain(suite: pytest.Pytester) -> None:
     result = run(suite, "--resbench-seed", "3")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*--resbench-seed goes with --resbench-retrain*"])
+    result.stderr.fnmatch_lines(["*--resbench-seed goes with --resbench-retrain or --resbench-target*"])
 
 
 def test_other_tests_pay_nothing(suite: pytest.Pytester) -> None:
@@ -102,9 +102,11 @@ def test_user_error_ends_the_run_with_exit_code_2(suite: pytest.Pytester, monkey
 
 
 def test_catalogue_ids_are_test_ids(suite: pytest.Pytester) -> None:
-    """Every claim that asserts something has an item, in every one of its settings."""
+    """Every claim that asserts something has an item, in every one of its settings; on a target, where one is given."""
     from resbench.claims import load_claims
 
     listed = run(suite, "--co", "-q").stdout.str()
     wanted = {f"[{claim.id}@{setting}]" for claim in load_claims() for setting in claim.settings}
-    assert {one for one in wanted if one not in listed} == set()
+    assert {one for one in wanted if one not in listed} == {one for one in wanted if one.endswith("@target]")}
+    listed = run(suite, "--co", "-q", "--resbench-target", "resnet20").stdout.str()
+    assert {claim.id for claim in load_claims() if claim.expect and f"[{claim.id}@target]" not in listed} == set()

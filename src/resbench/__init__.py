@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from resbench.adapters import ResidualUnit, adapt
+    from resbench.checking import check
     from resbench.claims import load_claims
     from resbench.judge import Verdict
     from resbench.records import Measurement
 
-__all__ = ["Measurement", "ResidualUnit", "Verdict", "__version__", "adapt", "load_claims"]
+__all__ = ["Measurement", "ResidualUnit", "Verdict", "__version__", "adapt", "check", "load_claims"]
 
 __version__ = "0.1.0"
 
@@ -19,6 +20,7 @@ _HOMES = {
     "ResidualUnit": "resbench.adapters",
     "Verdict": "resbench.judge",
     "adapt": "resbench.adapters",
+    "check": "resbench.checking",
     "load_claims": "resbench.claims",
 }
 

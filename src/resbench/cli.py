@@ -58,13 +58,51 @@ def check(
     ] = None,
     retrain: Annotated[bool, typer.Option("--retrain", help="Train the networks afresh first.")] = False,
     seed: Annotated[
-        int | None, typer.Option("--seed", min=0, help="With --retrain: the seed; random (and shown) if not given.")
+        int | None,
+        typer.Option("--seed", min=0, help="With --retrain (random, and shown, if not given) or --target (0)."),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="NOT_MEASURED fails as well.")] = False,
     checkpoints: Annotated[
         Path | None, typer.Option("--checkpoints", help="Judge the networks of `resbench train --out` instead.")
     ] = None,
-    device: Annotated[str, typer.Option("--device", help="Where trained networks are measured.")] = "cpu",
+    target: Annotated[
+        str,
+        typer.Option(
+            "--target",
+            metavar="MODEL",
+            help="Judge your own network: MODULE:CALLABLE, a zoo name, torchvision:NAME, timm:NAME, transformers:NAME.",
+        ),
+    ] = "",
+    checkpoint: Annotated[
+        Path | None, typer.Option("--checkpoint", help="The target's weights: safetensors, or a saved state_dict.")
+    ] = None,
+    data: Annotated[
+        str,
+        typer.Option("--data", metavar="SPEC", help="digits, cifar10:ROOT, imagefolder:ROOT or npz:FILE."),
+    ] = "",
+    mean: Annotated[str, typer.Option("--mean", metavar="R,G,B", help="Of the images, scaled to [0, 1].")] = "",
+    std: Annotated[str, typer.Option("--std", metavar="R,G,B", help="Goes with --mean.")] = "",
+    input: Annotated[
+        str, typer.Option("--input", metavar="CxHxW", help="The size of an image, where no data are given.")
+    ] = "",
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=2, help="At most so many images of the data, drawn by --seed.")
+    ] = None,
+    units: Annotated[
+        list[str] | None,
+        typer.Option("--units", metavar="GLOB", help="Modules that are the residual units; may be repeated."),
+    ] = None,
+    survival: Annotated[
+        str,
+        typer.Option("--survival", metavar="SCHEDULE", help="linear:0.5, uniform:0.8, or P1,P2,... for every unit."),
+    ] = "",
+    against: Annotated[
+        str, typer.Option("--against", metavar="MODEL", help="Another network that the target must be equal to.")
+    ] = "",
+    against_checkpoint: Annotated[
+        Path | None, typer.Option("--against-checkpoint", help="Weights of its own for --against.")
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="Where networks are measured.")] = "cpu",
     format: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.table,
     out: Annotated[
         Path | None, typer.Option("--out", help="Also write JSON, JUnit and Markdown to this folder.")
@@ -76,9 +114,27 @@ def check(
     INCONCLUSIVE, STALE or ERROR; 2: bad usage or bad input.
 
     Example: resbench check --select 'veit-single-*' --setting digits
-    """
-    from resbench.check import Options, run_check
 
+    Example: resbench check --target mypackage.models:build --input 3x32x32
+    """
+    from resbench.checking import Options, run_check
+    from resbench.targets.options import TargetOptions
+
+    described = TargetOptions(
+        target=target,
+        checkpoint=checkpoint,
+        data=data,
+        mean=mean,
+        std=std,
+        input=input,
+        units=tuple(units or ()),
+        survival=survival,
+        limit=limit,
+        against=against,
+        against_checkpoint=against_checkpoint,
+        device=device,
+        seed=seed or 0,
+    )
     options = Options(
         select=tuple(select or ()),
         kinds=_split(kind),
@@ -90,9 +146,36 @@ def check(
         device=device,
         format=format.value,
         out=out,
+        target=described,
     )
-    with _interruptible("finished measurements are kept for the next run"):
+    with _interruptible("finished measurements are kept for the next run" if not target else "nothing is kept"):
         raise typer.Exit(run_check(options))
+
+
+@app.command()
+def units(
+    model: Annotated[
+        str, typer.Argument(help="MODULE:CALLABLE, a zoo name, torchvision:NAME, timm:NAME, transformers:NAME.")
+    ],
+    checkpoint: Annotated[Path | None, typer.Option("--checkpoint", help="Its weights.")] = None,
+    input: Annotated[str, typer.Option("--input", metavar="CxHxW", help="The size of an image.")] = "",
+    units: Annotated[
+        list[str] | None,
+        typer.Option("--units", metavar="GLOB", help="Modules that are the residual units; may be repeated."),
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="Where it runs.")] = "cpu",
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of random weights and inputs.")] = 0,
+    format: JsonOption = ListFormat.table,
+) -> None:
+    """Show what is taken for the residual units of a network, and what can be done with each.
+
+    Example: resbench units torchvision:resnet50
+    """
+    from resbench.checking import units_of
+    from resbench.targets.options import TargetOptions
+
+    options = TargetOptions(model, checkpoint, input=input, units=tuple(units or ()), device=device, seed=seed)
+    print(units_of(options, format.value))
 
 
 @claims_app.callback()
@@ -117,7 +200,7 @@ def claims_show(id: str, format: JsonOption = ListFormat.table) -> None:
     import json
 
     from resbench.calibration import false_alarms
-    from resbench.check import terminal_width
+    from resbench.checking import terminal_width
     from resbench.claims import find, load_claims
     from resbench.reports import claim_details
 
@@ -164,7 +247,7 @@ def train(
 
     Example: resbench train --setting digits --seed 7 --out /tmp/seven
     """
-    from resbench.check import train_networks
+    from resbench.checking import train_networks
 
     with _interruptible("finished networks are kept; start the command again to go on"):
         for folder in train_networks(setting, tuple(network or ()), tuple(seed or (0,)), out, jobs):
@@ -192,7 +275,7 @@ def calibrate(
 def _list(format: ListFormat) -> None:
     import json
 
-    from resbench.check import terminal_width
+    from resbench.checking import terminal_width
     from resbench.claims import catalogue_json, load_claims
     from resbench.reports import claims_table
 

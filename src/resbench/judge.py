@@ -6,7 +6,7 @@ Only HOLDS is green.  A claim's expectations in one setting are judged together:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from resbench.claims.loader import cite
@@ -25,6 +25,7 @@ __all__ = [
     "exit_code",
     "judge_claim",
     "summary",
+    "unmeasured",
 ]
 
 _WORST_FIRST = (
@@ -133,21 +134,33 @@ def judge_claim(claim: Claim, setting: str, outcomes: Sequence[Measurement | Exc
     else:
         reason = claim.not_asserted or f"the claim expects nothing in the setting '{setting}'"
         judgement, unit = Judgement(Status.NOT_MEASURED, None, "", None, reason), ""
-    status, message = judgement.status, judgement.message
-    if not claim.verified and status in _UNVERIFIED:
-        status, message = Status.NOT_MEASURED, f"unverified ([memory]): would be {status.value}: {message}"
+    if not claim.verified and judgement.status in _UNVERIFIED:
+        message = f"unverified ([memory]): would be {judgement.status.value}: {judgement.message}"
+        judgement = replace(judgement, status=Status.NOT_MEASURED, message=message)
+    return _verdict(claim, setting, expectations[0].kind if expectations else claim.kind, judgement, unit, checks)
+
+
+def unmeasured(claim: Claim, setting: str, reason: str) -> Verdict:
+    """NOT_MEASURED in ``setting``, where the claim's expectations (of other settings) cannot be judged."""
+    judgement = Judgement(Status.NOT_MEASURED, None, "", None, reason)
+    return _verdict(claim, setting, claim.kind, judgement, "", ())
+
+
+def _verdict(
+    claim: Claim, setting: str, kind: str, judgement: Judgement, unit: str, checks: tuple[Check, ...]
+) -> Verdict:
     return Verdict(
         id=claim.id,
         version=claim.version,
-        kind=expectations[0].kind if expectations else claim.kind,
+        kind=kind,
         setting=setting,
-        status=status,
+        status=judgement.status,
         measured=judgement.measured,
         expected=judgement.expected,
         interval=judgement.interval,
         unit=unit,
         source=cite(claim),
-        message=message,
+        message=judgement.message,
         statement=claim.statement,
         breaks=claim.breaks,
         checks=checks,
@@ -157,6 +170,9 @@ def judge_claim(claim: Claim, setting: str, outcomes: Sequence[Measurement | Exc
 def _check(expectation: Expectation, outcome: Measurement | Exception) -> Check:
     if isinstance(outcome, Measurement):
         judgement = compare(expectation.compare, outcome)
+        if outcome.detail and judgement.status in (Status.VIOLATED, Status.INCONCLUSIVE):
+            # The measurement's own sentence says where: in which unit, in which layer.
+            judgement = replace(judgement, message=f"{judgement.message}; {outcome.detail}")
         method, n, detail = outcome.method, outcome.n, outcome.detail
     else:
         text = " ".join(str(outcome).split())

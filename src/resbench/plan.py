@@ -5,31 +5,50 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from resbench.claims.loader import resolve_quantity
 from resbench.claims.model import Claim
 from resbench.errors import UserError
-from resbench.experiments.lab import Lab, Listener
+from resbench.experiments.lab import Lab, Listener, TargetLab
 from resbench.experiments.reading import requests_of
-from resbench.judge import Verdict, judge_claim
+from resbench.judge import Verdict, judge_claim, unmeasured
 from resbench.records.measurement import Measurement
 from resbench.records.partial import PartialResults, source_fingerprint
 from resbench.records.places import baselines, partial_measurements
 from resbench.records.results import Request
 
-__all__ = ["KINDS", "Item", "Run", "items_of", "partial_results"]
+if TYPE_CHECKING:
+    from resbench.targets.target import UserTarget
+
+__all__ = ["KINDS", "TARGET", "Item", "Run", "items_of", "partial_results", "target_items_of"]
 
 KINDS = ("exact", "structural", "trained", "reference")
+
+TARGET = "target"
+"""The setting of the user's own network; it exists where one is given."""
+
+_NO_TARGET: Mapping[str, str] = {
+    "exact": "arithmetic: needs no target",
+    "reference": "re-analysis of published numbers: needs no target",
+    "structural": "speaks of resbench's own networks: run without a target",
+    "trained": "speaks of networks that resbench trains: run without a target",
+}
+"""Why a claim without an expectation for targets is not measured on one."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """One claim in one setting; ``claim.expect`` holds just the expectations there that were asked for."""
+    """One claim in one setting; ``claim.expect`` holds just the expectations there that were asked for.
+
+    ``reason``: why it cannot be measured there; ``claim.expect`` then holds those of other settings.
+    """
 
     claim: Claim
     setting: str
+    reason: str = ""
 
     @property
     def id(self) -> str:
@@ -37,27 +56,55 @@ class Item:
 
 
 def items_of(claims: Sequence[Claim], *, kinds: Sequence[str] = (), settings: Sequence[str] = ()) -> list[Item]:
-    """The items of ``claims``, only those of ``kinds`` and ``settings`` where given.
+    """The items of ``claims`` on resbench's own networks, only those of ``kinds`` and ``settings`` where given.
 
     Raises:
         UserError: an unknown kind, or a setting that no claim has.
     """
-    for kind in kinds:
-        if kind not in KINDS:
-            raise UserError(f"unknown kind {kind!r}: choose from {', '.join(KINDS)}")
-    known = sorted({setting for claim in claims for setting in claim.settings})
+    _check_kinds(kinds)
+    known = sorted({setting for claim in claims for setting in claim.settings} - {TARGET})
     for setting in settings:
+        if setting == TARGET:
+            raise UserError("the setting 'target' is that of your own network; name it with --target")
         if setting not in known:
             raise UserError(f"unknown setting {setting!r}: the selected claims have {', '.join(known) or 'none'}")
     found = []
     for claim in claims:
         for setting in claim.settings:
-            if settings and setting not in settings:
+            if setting == TARGET or (settings and setting not in settings):
                 continue
             chosen = [e for e in claim.expect if e.setting == setting and (not kinds or e.kind in kinds)]
             if chosen:
                 found.append(Item(msgspec.structs.replace(claim, expect=chosen), setting))
     return found
+
+
+def target_items_of(claims: Sequence[Claim], *, kinds: Sequence[str] = (), settings: Sequence[str] = ()) -> list[Item]:
+    """The items of ``claims`` on a user's network: one a claim, with its reason where nothing can be judged there.
+
+    Raises:
+        UserError: an unknown kind, or a setting that is not the target's.
+    """
+    _check_kinds(kinds)
+    for setting in settings:
+        if setting != TARGET:
+            raise UserError(f"the setting {setting!r} is one of resbench's own networks; leave it out, or the target")
+    found = []
+    for claim in claims:
+        chosen = [e for e in claim.expect if not kinds or e.kind in kinds]
+        judged = [e for e in chosen if e.setting == TARGET]
+        if judged:
+            found.append(Item(msgspec.structs.replace(claim, expect=judged), TARGET))
+        elif chosen:
+            reason = _NO_TARGET[chosen[0].kind]
+            found.append(Item(msgspec.structs.replace(claim, expect=chosen), TARGET, reason))
+    return found
+
+
+def _check_kinds(kinds: Sequence[str]) -> None:
+    for kind in kinds:
+        if kind not in KINDS:
+            raise UserError(f"unknown kind {kind!r}: choose from {', '.join(KINDS)}")
 
 
 def partial_results(folders: Mapping[str, Path], device: str = "cpu") -> PartialResults:
@@ -75,6 +122,8 @@ class Run:
     """Measures and judges items; every experiment runs once, however many items read it.
 
     ``folders``: checkpoint folders by setting where they are not the committed ones (freshly trained networks).
+    ``target``: the user's network, for the items of the setting ``target``; its measurements are never kept for a
+    later run, since a network that resbench did not build has no fingerprint.
     """
 
     def __init__(
@@ -85,7 +134,9 @@ class Run:
         device: str = "cpu",
         partial: PartialResults | None = None,
         listener: Listener | None = None,
+        target: UserTarget | None = None,
     ):
+        self.target = target
         self.items, self._device, self._partial, self._listener = list(items), device, partial, listener
         self._folders = dict(folders or {})
         self._labs: dict[str, Lab] = {}
@@ -97,6 +148,8 @@ class Run:
         Raises:
             UserError: bad input (a damaged checkpoint, an unwritable folder); the run cannot go on.
         """
+        if item.reason:
+            return unmeasured(item.claim, item.setting, item.reason)
         return judge_claim(item.claim, item.setting, self.outcomes(item))
 
     def outcomes(self, item: Item) -> list[Measurement | Exception]:
@@ -132,7 +185,7 @@ class Run:
         self._prepared.add(setting)
         wanted: list[Request] = []
         for item in self.items:
-            for expectation in item.claim.expect if item.setting == setting else ():
+            for expectation in item.claim.expect if item.setting == setting and not item.reason else ():
                 try:
                     named = requests_of(resolve_quantity(expectation.quantity), expectation.params)
                 except Exception:  # the item itself reports it
@@ -141,6 +194,10 @@ class Run:
         lab.measure_all(wanted)
 
     def _lab(self, setting: str) -> Lab:
+        if setting == TARGET and setting not in self._labs:
+            if self.target is None:
+                raise UserError("the setting 'target' needs a target")
+            self._labs[setting] = TargetLab(self.target, listener=self._listener)
         if setting not in self._labs:
             folder = self._folders.get(setting) or baselines() / "checkpoints" / setting
             self._labs[setting] = Lab(setting, folder, device=self._device, kept=self._partial, listener=self._listener)

@@ -1,5 +1,9 @@
 """The pytest plugin: marker ``claims``, one item per claim and setting, a board of verdicts at the end.
 
+With ``--resbench-target`` (or ``resbench_target`` in the configuration file) the claims are judged on the user's own
+network instead of resbench's; a project's suite gets them by
+``from resbench.suite.test_claims import test_claim`` in a test file, or by ``pytest --pyargs resbench``.
+
 Imports nothing of resbench until a claim is collected: a project that merely has resbench installed pays nothing.
 """
 
@@ -17,11 +21,27 @@ import pytest
 if TYPE_CHECKING:
     from resbench.judge import Verdict
     from resbench.plan import Item, Run
+    from resbench.targets.options import TargetOptions
 
 _RUN: pytest.StashKey[Run] = pytest.StashKey()
 _ITEMS: pytest.StashKey[list[Item]] = pytest.StashKey()
 _VERDICT: pytest.StashKey[Verdict] = pytest.StashKey()
 _PARAMETER = "claim_item"
+
+_TARGET_OPTIONS = {
+    "target": "judge this network: MODULE:CALLABLE, a zoo name, torchvision:NAME, timm:NAME, transformers:NAME",
+    "checkpoint": "weights of the target: safetensors, or a saved state_dict",
+    "data": "data of the target: digits, cifar10:ROOT, imagefolder:ROOT or npz:FILE",
+    "mean": "mean of the images, scaled to [0, 1]: R,G,B",
+    "std": "standard deviation of the images: R,G,B",
+    "limit": "at most so many images of the data",
+    "input": "size of the target's input, where no data are given: CxHxW",
+    "units": "modules that are the target's residual units: globs, separated by blanks, or repeated",
+    "survival": "survival probabilities of the target: linear:0.5, uniform:0.8, or P1,P2,... for every unit",
+    "against": "another network that the target must be equal to",
+    "against-checkpoint": "weights of its own for --resbench-against",
+    "device": "where the target is measured (default: cpu)",
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,13 +49,80 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--resbench-retrain", action="store_true", help="train the networks of the claims afresh before judging them"
     )
-    group.addoption("--resbench-seed", type=int, default=None, help="seed of --resbench-retrain (default: random)")
+    group.addoption(
+        "--resbench-seed",
+        type=int,
+        default=None,
+        help="seed of --resbench-retrain (default: random) or of --resbench-target (default: 0)",
+    )
+    for name, text in _TARGET_OPTIONS.items():
+        action = "append" if name == "units" else "store"
+        group.addoption(f"--resbench-{name}", action=action, default=None, metavar=name.upper(), help=text)
+        parser.addini(f"resbench_{name.replace('-', '_')}", f"{text} (as --resbench-{name})", default="")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "claims: claims of the residual-network papers (resbench)")
-    if config.getoption("resbench_seed") is not None and not config.getoption("resbench_retrain"):
-        raise pytest.UsageError("--resbench-seed goes with --resbench-retrain")
+    retrain, seed, target = (config.getoption(f"resbench_{name}") for name in ("retrain", "seed", "target"))
+    if retrain and target:
+        raise pytest.UsageError("--resbench-retrain is for resbench's own networks and excludes --resbench-target")
+    if seed is not None and not (retrain or _given(config, "target")):
+        raise pytest.UsageError("--resbench-seed goes with --resbench-retrain or --resbench-target")
+
+
+def _given(config: pytest.Config, name: str) -> str:
+    """An option of the target: from the command line, else from the configuration file.
+
+    ``--resbench-retrain`` speaks of resbench's own networks, whatever the configuration file names.
+    """
+    if config.getoption("resbench_retrain"):
+        return ""
+    option = f"resbench_{name.replace('-', '_')}"
+    given: str | list[str] | None = config.getoption(option)
+    found = str(config.getini(option)) if given is None else given
+    return (" ".join(found) if isinstance(found, list) else found).strip()
+
+
+def _root(config: pytest.Config, name: str) -> Path:
+    """Where the path in an option starts: the configuration file's folder if it stands there, else the current one."""
+    return config.rootpath if config.getoption(f"resbench_{name.replace('-', '_')}") is None else Path()
+
+
+def _target_options(config: pytest.Config) -> TargetOptions:
+    """What the user says about a target; paths of the configuration file start from its folder.
+
+    Raises:
+        UserError: options that do not go together, or do not parse.
+    """
+    from resbench.errors import UserError
+    from resbench.targets.options import TargetOptions
+
+    def path(name: str) -> Path | None:
+        text = _given(config, name)
+        return _root(config, name) / text if text else None
+
+    kind, colon, place = _given(config, "data").partition(":")
+    limit = _given(config, "limit")
+    if limit and not (limit.isdigit() and int(limit) >= 2):
+        raise UserError(f"--resbench-limit {limit}: not a number of images, at least 2")
+    options = TargetOptions(
+        target=_given(config, "target"),
+        checkpoint=path("checkpoint"),
+        data=f"{kind}:{_root(config, 'data') / place}" if colon else kind,
+        mean=_given(config, "mean"),
+        std=_given(config, "std"),
+        input=_given(config, "input"),
+        units=tuple(_given(config, "units").split()),
+        survival=_given(config, "survival"),
+        limit=int(limit) if limit else None,
+        against=_given(config, "against"),
+        against_checkpoint=path("against-checkpoint"),
+        device=_given(config, "device") or "cpu",
+        seed=config.getoption("resbench_seed") or 0,
+        roots=(config.rootpath,),
+    )
+    options.check("--resbench-")
+    return options
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -43,10 +130,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     from resbench.claims import load_claims
     from resbench.errors import UserError
-    from resbench.plan import items_of
+    from resbench.plan import items_of, target_items_of
 
     try:
-        items = items_of(load_claims())
+        of_target = bool(_target_options(metafunc.config).target)
+        items = (target_items_of if of_target else items_of)(load_claims())
     except UserError as error:
         raise pytest.UsageError(f"resbench: {error}") from error
     metafunc.parametrize(_PARAMETER, items, ids=[item.id for item in items], indirect=True)
@@ -93,11 +181,15 @@ def claim_verdict(claim_item: Item, request: pytest.FixtureRequest) -> Verdict:
 
 
 def _new_run(config: pytest.Config) -> Run:
-    from resbench.check import retrained_folders
+    from resbench.checking import check_device, loaded_target, retrained_folders
     from resbench.plan import Run, partial_results
     from resbench.records.places import baselines
 
     items = config.stash[_ITEMS]
+    options = _target_options(config)
+    if options.target:
+        check_device(options.device)
+        return Run(items, target=loaded_target(options))
     folders: dict[str, Path] = {}
     if config.getoption("resbench_retrain"):
         from filelock import FileLock

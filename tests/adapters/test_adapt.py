@@ -235,6 +235,19 @@ def test_weight_standardisation_counts_as_a_weight_layer() -> None:
     assert not torch.equal(unit.branch(unit.example), before)
 
 
+def test_a_converted_model_keeps_its_handles() -> None:
+    def forward(self: nn.Module, x: Tensor) -> Tensor:
+        norm = self.norm
+        return F.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias) + self.c(x)
+
+    model = Chain(Function(forward, norm=nn.BatchNorm2d(4), c=conv(4, 4)))
+    (unit,) = adapt(model, images())
+    model.double()
+    model.units[0].norm.running_mean.fill_(1.0)
+    x = unit.example.double()
+    torch.testing.assert_close(unit.shortcut(x), model.units[0].eval()(x) - model.units[0].c(x))
+
+
 def test_output_of() -> None:
     logits = torch.zeros(2, 5)
 

@@ -79,10 +79,9 @@ def test_multiple_deletion_equals_editing_the_network(member: Member, monkeypatc
     drawn: list[frozenset[int]] = []
     sweep = lesion._sweep
 
-    def spy(member: Member, parts: lesion.Body, plans: Any, starts: Any) -> dict[str, Any]:
-        for plan in plans:
-            drawn.append(frozenset(i for i, s in enumerate(parts.steps) if plan[i] is s.without))
-        return sweep(member, parts, plans, starts)
+    def spy(parts: lesion.Body, plans: Any, images: Any, labels: Any) -> Any:
+        drawn.extend(frozenset(i for i, chosen in enumerate(plan) if not chosen) for plan in plans)
+        return sweep(parts, plans, images, labels)
 
     monkeypatch.setattr(lesion, "_sweep", spy)
     result = lesion.multiple_deletion(member)
@@ -106,11 +105,11 @@ def test_reordering_equals_reordering_the_modules(data: Dataset) -> None:
     sweep = lesion._sweep
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lesion, "ORDERS", 2)
-        patch.setattr(lesion, "_sweep", lambda m, p, plans, s: captured.extend(plans) or sweep(m, p, plans, s))
+        patch.setattr(lesion, "_sweep", lambda p, plans, *rest: captured.extend(plans) or sweep(p, plans, *rest))
         result = lesion.reordering(member)
     units = network.residual_units()
     for row, plan in enumerate(captured):
-        order = [units.index(unit) for unit in plan]
+        order = [unit for (unit,) in plan]
         assert sorted(order) == list(range(12))
         assert [order[i] for i in (0, 4, 8)] == [0, 4, 8], "the first unit of a stage stays"
         assert [unit // 4 for unit in order] == [i // 4 for i in range(12)], "no unit leaves its stage"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from resbench.check import Options, run_check, train_networks
+from resbench.checking import Options, run_check, train_networks
 from resbench.errors import UserError
 from resbench.training import campaign
 from resbench.training.campaign import plan_jobs

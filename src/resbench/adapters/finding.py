@@ -13,6 +13,7 @@ from resbench.adapters.errors import CannotAdapt
 from resbench.adapters.graph import Addition, Graph
 from resbench.adapters.pieces import NotSelfContained, Piece, piece
 from resbench.adapters.recording import Call, Op, Recording, Ref, record, refs_in
+from resbench.adapters.stages import set_stages
 from resbench.adapters.unit import AfterKind, Place, ResidualUnit, ShortcutKind
 
 __all__ = ["find_units"]
@@ -39,6 +40,8 @@ class _Extent:
 
 def find_units(model: nn.Module, example_input: Tensor, modules: Sequence[nn.Module] = ()) -> list[ResidualUnit]:
     """The residual units that one pass of ``model`` (in eval mode) shows; those of ``modules`` where given."""
+    with torch.no_grad():
+        model(example_input.clone())  # a first pass may fill caches (LeViT's biases), and then differs from the others
     recording = record(model, example_input)
     graph = Graph(recording)
     additions = graph.additions()
@@ -53,7 +56,7 @@ def find_units(model: nn.Module, example_input: Tensor, modules: Sequence[nn.Mod
     builder = _Builder(model, graph, names)
     units = [builder.unit(index, extent, kept[extent.entry]) for index, extent in enumerate(extents)]
     _name_apart(units)
-    _group(units)
+    set_stages(units)
     return units
 
 
@@ -213,15 +216,20 @@ class _Builder:
             kept = pieces["shortcut"](x)
             left = pieces["after"](kept)
             after = self._after_kind(pieces["after"], kept)
+        learnt = extent.addition is not None and self._learnt(extent.entry, extent.addition.shortcut)
         if torch.equal(kept, x):
-            return "identity", after
-        if torch.equal(left, x):  # a change of layout that is undone after the addition
+            return ("altered" if learnt else "identity"), after
+        if torch.equal(left, x) and not learnt:  # a change of layout that is undone after the addition
             return "identity", "identity"
         way = self.graph.between(extent.entry, extent.addition.shortcut) if extent.addition else frozenset()
         gated = left.shape == x.shape and self.graph.nonlinear(way)
         if self.graph.weights(way) and not gated:
             return "projection", after
         return ("padding" if left.shape != x.shape else "altered"), after
+
+    def _learnt(self, start: int, end: int) -> bool:
+        """Whether parameters act on the way: a scale on the shortcut is one, although it may begin as 1."""
+        return any(op.parameters for op in self.graph.operations(self.graph.between(start, end)))
 
     @staticmethod
     def _after_kind(after: Piece, like: Tensor) -> AfterKind:
@@ -312,23 +320,3 @@ def _name_apart(units: Sequence[ResidualUnit]) -> None:
         if times[unit.name] > 1:
             seen[unit.name] += 1
             unit.name = f"{unit.name}#{seen[unit.name]}"
-
-
-def _group(units: Sequence[ResidualUnit]) -> None:
-    """Stages, from the shapes: a stage begins where the shape changes.  Within one, equal units are exchangeable."""
-    stage = 0
-    for before, unit in zip([None, *units], units, strict=False):
-        if before is not None and (unit.changes_shape or unit.input_shape != before.output_shape):
-            stage += 1
-        unit.stage = stage
-    for number in range(stage + 1):
-        members = [u for u in units if u.stage == number and _exchangeable(u)]
-        if len(members) > 1:
-            for unit in members:
-                unit.group = number
-
-
-def _exchangeable(unit: ResidualUnit) -> bool:
-    if not unit.deletable or unit.changes_shape:
-        return False
-    return unit.place.whole or unit.shortcut_kind == "identity"

@@ -191,13 +191,23 @@ class Graph:
             return entry
         if len(set(terms)) != len(terms):
             return None
-        cost = {term: (self.weights(ways[term]), self.nonlinear(ways[term])) for term in terms}
+        cost = {term: self._cost(ways[term]) for term in terms}
         first, second, *_ = sorted(terms, key=lambda term: (cost[term], len(ways[term])))
         if cost[first] >= cost[second]:
             return None
         if any(self._name(op) in _SPLITS for op in self.operations(ways[first])):
             return None
+        values = self.recording.values
+        if values[first].shape == values[entry].shape and any(
+            "pool" in self._name(op) for op in self.operations(ways[first])
+        ):
+            return None  # a pooling branch beside another (NASNet's cells)
         return first
+
+    def _cost(self, way: frozenset[int]) -> tuple[int, bool, bool]:
+        """How much a term goes through: weight layers, then any non-linearity, then any normalisation."""
+        names = {self._name(op) for op in self.operations(way)}
+        return self.weights(way), self.nonlinear(way), bool(names & _NORMALISING)
 
     def follows(self, op: Op) -> bool:
         """Whether an operation may follow an addition within a unit: an activation or a normalisation."""
@@ -215,9 +225,9 @@ class Graph:
 def _innermost(graph: Graph, found: Sequence[Addition]) -> list[Addition]:
     """Of nested additions the units proper.
 
-    A residual addition around one or no other with an identity shortcut is a unit, whatever sums its branch has inside
-    (hierarchical branches, relative positions).  One around several is a long skip over a group of units; one whose
-    shortcut itself passes residual additions fuses streams.
+    A residual addition is a unit, whatever sums its branch has inside (hierarchical branches, relative positions).  One
+    whose branch passes several with identity shortcuts, each as a whole, is a long skip over a group of units; one
+    whose shortcut itself passes residual additions fuses streams.
     """
     chosen: list[Addition] = []
     for addition in sorted(found, key=lambda a: (-len(a.region), a.total)):
@@ -225,7 +235,9 @@ def _innermost(graph: Graph, found: Sequence[Addition]) -> list[Addition]:
             continue
         inner = [other for other in found if other.total in addition.region]
         way = graph.between(addition.entry, addition.shortcut)
-        if any(other.total in way for other in inner) or sum(other.identity for other in inner) >= 2:
+        passed = {value for branch in addition.branches for value in graph.dominates_on(addition.entry, branch)}
+        group = sum(other.identity and other.total in passed for other in inner) >= 2
+        if any(other.total in way for other in inner) or group:
             continue
         chosen.append(addition)
     return sorted(chosen, key=lambda a: a.total)

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from resbench.adapters.recording import Call, Op, Recording, Ref, map_tensors, refs_in, tensors_in
+from resbench.adapters.recording import BufferRef, Call, Op, Recording, Ref, map_tensors, refs_in, tensors_in
 
 __all__ = ["NotSelfContained", "Piece", "piece"]
 
@@ -50,6 +50,8 @@ class Piece:
         known: dict[int, Any] = {self._start: x.clone()}
 
         def given(leaf: Any) -> Any:
+            if isinstance(leaf, BufferRef):
+                return leaf.tensor
             return known[leaf.value] if isinstance(leaf, Ref) else leaf
 
         for step in self._steps:

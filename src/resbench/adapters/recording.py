@@ -15,7 +15,19 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, resolve_name
 
-__all__ = ["Call", "Op", "Recording", "Ref", "Value", "is_addition", "map_tensors", "record", "refs_in", "tensors_in"]
+__all__ = [
+    "BufferRef",
+    "Call",
+    "Op",
+    "Recording",
+    "Ref",
+    "Value",
+    "is_addition",
+    "map_tensors",
+    "record",
+    "refs_in",
+    "tensors_in",
+]
 
 
 @dataclass(frozen=True)
@@ -23,6 +35,18 @@ class Ref:
     """Stands for a recorded value in recorded arguments."""
 
     value: int
+
+
+@dataclass(frozen=True)
+class BufferRef:
+    """Stands for a buffer in recorded arguments: a conversion of the model replaces the tensor, not its place."""
+
+    module: nn.Module
+    name: str
+
+    @property
+    def tensor(self) -> Tensor | None:
+        return self.module._buffers[self.name]
 
 
 @dataclass
@@ -163,9 +187,10 @@ def record(model: nn.Module, example_input: Tensor, keep: Collection[int] = ()) 
         Exception: whatever the model's forward raises.
     """
     recorder = _Recorder(model, frozenset(keep))
-    with torch.no_grad(), recorder:
-        output = model(recorder.start(example_input))
-        return recorder.finish(output)
+    with torch.no_grad():
+        start = recorder.start(example_input)  # before the mode is on: keeping a copy is no part of the pass
+        with recorder:
+            return recorder.finish(model(start))
 
 
 class _Recorder(TorchFunctionMode):
@@ -183,9 +208,12 @@ class _Recorder(TorchFunctionMode):
         self._stack: list[int] = []
         self._parameters: dict[int, tuple[nn.Parameter, ...]] = {}
         self._handles: list[Any] = []
+        self._buffers: dict[int, BufferRef] = {}
         names: dict[nn.Module, str] = {}
         for name, module in model.named_modules():
             names.setdefault(module, name)
+            for buffer_name, buffer in module._buffers.items():
+                self._buffers[id(buffer)] = BufferRef(module, buffer_name)
         for module, name in names.items():
             self._handles.append(module.register_forward_pre_hook(self._entering(name), with_kwargs=True))
             self._handles.append(module.register_forward_hook(self._leaving, with_kwargs=True))
@@ -285,12 +313,14 @@ class _Recorder(TorchFunctionMode):
         return tuple(found.values())
 
     def _by_value(self, tree: Any) -> Any:
-        return map_tensors(
-            tree,
-            lambda leaf: (
-                Ref(self._current[id(leaf)]) if isinstance(leaf, Tensor) and id(leaf) in self._current else leaf
-            ),
-        )
+        def described(leaf: Any) -> Any:
+            if not isinstance(leaf, Tensor):
+                return leaf
+            if id(leaf) in self._current:
+                return Ref(self._current[id(leaf)])
+            return self._buffers.get(id(leaf), leaf)
+
+        return map_tensors(tree, described)
 
     def _entering(self, name: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

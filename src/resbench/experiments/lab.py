@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from resbench.claims.loader import resolve_quantity
 from resbench.claims.model import Expectation
@@ -18,7 +20,22 @@ from resbench.records.measurement import Measurement
 from resbench.records.partial import PartialResults
 from resbench.records.results import Request, Result
 
-__all__ = ["COSTS", "Lab", "Listener", "workers"]
+if TYPE_CHECKING:
+    from resbench.targets.target import UserTarget
+
+__all__ = ["COSTS", "Lab", "Listener", "TargetLab", "workers"]
+
+_HOMES: Mapping[str, str] = {
+    "single_deletion": "lesion",
+    "multiple_deletion": "lesion",
+    "reordering": "lesion",
+    "duplication": "lesion",
+    "evaluation": "evaluation",
+    "training_curves": "evaluation",
+    "path_gradients": "evaluation",
+    "step_times": "speed",
+}
+"""The modules of experiments that do not have one of their own name; the function always has it."""
 
 COSTS: Mapping[str, float] = {
     "multiple_deletion": 20.0,
@@ -74,7 +91,7 @@ class Lab:
             self.listener.started(waiting)
         for request in waiting:
             self._attempt(request, lambda r: self._target(r.network))
-        together = [r for r in waiting if r not in self._results and r.experiment not in ALONE]
+        together = [r for r in waiting if r not in self._results and not self._alone(r)]
         with _single_threaded_operators():
             pool = ThreadPoolExecutor(workers())
             futures: dict[Future[Result], Request] = {pool.submit(self._run, r): r for r in together}
@@ -84,7 +101,7 @@ class Lab:
             finally:
                 # After Ctrl-C nobody waits for the experiments under way; otherwise all have ended.
                 pool.shutdown(wait=False, cancel_futures=True)
-        with _single_threaded_operators():
+        with self._operators():
             for request in waiting:
                 if request not in self._results:
                     self._attempt(request, lambda r: self._store(r, self._run(r)))
@@ -112,9 +129,16 @@ class Lab:
             else:
                 arguments.append(self.result(request))
         # Exact and reference quantities are plain arithmetic and must not import torch.
-        with _single_threaded_operators() if expectation.kind in ("structural", "trained") else nullcontext():
+        with self._operators() if expectation.kind in ("structural", "trained") else nullcontext():
             value = function(*arguments, **expectation.params)
         return value if isinstance(value, Measurement) else Measurement(value)
+
+    def _alone(self, request: Request) -> bool:
+        """Whether nothing else may run beside it."""
+        return request.experiment in ALONE
+
+    def _operators(self) -> AbstractContextManager[None]:
+        return _single_threaded_operators()
 
     def _attempt(self, request: Request, action: Callable[[Request], Any]) -> None:
         """Do ``action``; remember an exception as the request's result.  A user's error ends the run."""
@@ -179,24 +203,38 @@ class Lab:
         return target
 
 
+class TargetLab(Lab):
+    """Experiments on a user's network, one after the other: they patch the live model.
+
+    Its operators use all the threads that torch was given: it may be a wide network, and it is alone.  Its warnings are
+    its own affair: under ``pytest -W error`` they would become failed claims.
+    """
+
+    def __init__(self, target: UserTarget, *, listener: Listener | None = None):
+        super().__init__("target", Path(), listener=listener)
+        self.target = target
+
+    def _alone(self, request: Request) -> bool:
+        return True
+
+    def _operators(self) -> AbstractContextManager[None]:
+        return _without_warnings()
+
+    def _target(self, name: str) -> UserTarget:
+        if name != self.setting:
+            raise NotMeasured(f"the network {name} is not the target")
+        self._targets[name] = self.target
+        return self.target
+
+
 def _measure(request: Request, target: Any) -> Result:
     return tuple(_experiment(request.experiment)(member) for member in target.members)
 
 
 def _experiment(name: str) -> Callable[[Any], dict[str, Any]]:
-    from resbench.experiments import evaluation, lesion, speed
-
-    table: dict[str, Callable[[Any], dict[str, Any]]] = {
-        "single_deletion": lesion.single_deletion,
-        "multiple_deletion": lesion.multiple_deletion,
-        "reordering": lesion.reordering,
-        "duplication": lesion.duplication,
-        "evaluation": evaluation.evaluation,
-        "training_curves": evaluation.training_curves,
-        "path_gradients": evaluation.path_gradients,
-        "step_times": speed.step_times,
-    }
-    return table[name]
+    module = importlib.import_module(f"resbench.experiments.{_HOMES.get(name, name)}")
+    function: Callable[[Any], dict[str, Any]] = getattr(module, name)
+    return function
 
 
 def workers() -> int:
@@ -205,6 +243,13 @@ def workers() -> int:
         return max(1, len(os.sched_getaffinity(0)))
     except AttributeError:  # not on Linux
         return os.cpu_count() or 1
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 @contextmanager

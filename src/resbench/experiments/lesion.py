@@ -7,22 +7,28 @@ those by :mod:`resbench.experiments.lesions`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from resbench.errors import NotMeasured
+from resbench.experiments.lesion_target import TargetBody, misclassified, tested_images
 from resbench.networks.residual import PlainNetwork, ResidualNetwork
 from resbench.networks.units import ComposedUnit
+from resbench.targets.target import UserMember
 from resbench.training.target import Member
 
 __all__ = ["Body", "Step", "body", "duplication", "multiple_deletion", "reordering", "single_deletion"]
 
 Map = Callable[[Tensor], Tensor]
+
+Plan = Sequence[tuple[int, ...]]
+"""What stands at each position: the step itself ``(i,)``, nothing ``()``, the step twice, or another step."""
 
 DELETIONS = tuple(range(1, 21))
 DRAWS = 12
@@ -32,6 +38,29 @@ DUPLICATIONS = tuple(range(1, 11))
 DUPLICATION_DRAWS = 6
 THIRDS = 3
 """Each random lesion is tested on one third of the images in turn: lesions differ more than images do."""
+DRAW_IMAGES = 1800
+"""As many as the digits have, which gave enough power: a user's 50,000 would only take longer."""
+
+
+class Lesionable(Protocol):
+    """A network under lesions: one of this package's (:class:`Body`) or a user's (:class:`TargetBody`).
+
+    ``tested``: the steps whose deletion is tried; ``ordinary``: those that random lesions draw from;
+    ``repeatable``: those of them that may be applied twice; ``pairs``: those that may be exchanged.
+    """
+
+    @property
+    def count(self) -> int: ...
+    @property
+    def tested(self) -> list[int]: ...
+    @property
+    def ordinary(self) -> list[int]: ...
+    @property
+    def repeatable(self) -> list[int]: ...
+    @property
+    def pairs(self) -> list[tuple[int, int]]: ...
+    def describe(self) -> dict[str, NDArray[Any]]: ...
+    def wrong(self, plans: Sequence[Plan], images: Tensor, labels: Tensor) -> NDArray[np.bool_]: ...
 
 
 @dataclass(frozen=True)
@@ -62,6 +91,55 @@ class Body:
     def ordinary(self) -> list[int]:
         """The steps that the paper's multiple deletions and exchanges draw from."""
         return [i for i, step in enumerate(self.steps) if step.deletable and i not in self.stage_firsts]
+
+    @property
+    def count(self) -> int:
+        return len(self.steps)
+
+    @property
+    def tested(self) -> list[int]:
+        return list(range(self.count))
+
+    @property
+    def repeatable(self) -> list[int]:
+        return self.ordinary
+
+    @property
+    def pairs(self) -> list[tuple[int, int]]:
+        """Two ordinary steps of one stage."""
+        ordinary = self.ordinary
+        return [(a, b) for a in ordinary for b in ordinary if a < b and self.stages[a] == self.stages[b]]
+
+    def describe(self) -> dict[str, NDArray[Any]]:
+        return {
+            "deletable": np.array([step.deletable for step in self.steps]),
+            "ordinary": np.isin(np.arange(self.count), self.ordinary),
+            "changes_shape": np.array([step.changes_shape for step in self.steps]),
+        }
+
+    def wrong(self, plans: Sequence[Plan], images: Tensor, labels: Tensor) -> NDArray[np.bool_]:
+        """Whether each image is misclassified under each plan, ``(plans, images)``.
+
+        Every plan starts from the stored input of its first changed step.  Deleting a step that is not deletable leaves
+        nothing that could be right.
+        """
+        rows = np.ones((len(plans), len(labels)), dtype=bool)
+        with torch.inference_mode():
+            inputs = self.inputs(images)
+            for row, plan in enumerate(plans):
+                if all(self.steps[i].deletable for i, chosen in enumerate(plan) if not chosen):
+                    rows[row] = self._wrong(plan, inputs, labels)
+        return rows
+
+    def _wrong(self, plan: Plan, inputs: Sequence[Tensor], labels: Tensor) -> NDArray[np.bool_]:
+        start = next((i for i, chosen in enumerate(plan) if chosen != (i,)), len(plan))
+        value = inputs[start]
+        for index in range(start, len(plan)):
+            if not plan[index]:
+                value = self.steps[index].without(value)
+            for chosen in plan[index]:
+                value = self.steps[chosen].apply(value)
+        return misclassified(self.head(value), labels)
 
     def inputs(self, images: Tensor) -> list[Tensor]:
         """The input of every step, and at the end the head's."""
@@ -98,52 +176,34 @@ def _plain_body(network: PlainNetwork) -> Body:
     return Body(lambda x: x, steps, network.head, (0,) * count)
 
 
-def single_deletion(member: Member) -> dict[str, Any]:
+def single_deletion(member: Member | UserMember) -> dict[str, Any]:
     """Delete each step in turn.
 
     Returns ``wrong``: booleans ``(1 + steps, images)``, row 0 the whole network; ``deletable``, ``ordinary``,
-    ``changes_shape``: booleans ``(steps,)``.  Every lesion starts from the stored input of its step.
+    ``changes_shape``: booleans ``(steps,)``.  Of a user's network only the deletable units are among the steps; their
+    ``names`` and positions (``units``) are given, and how many are ``left_out``.
     """
-    parts = body(member.network)
-    images, labels = member.test
-    with torch.inference_mode():
-        inputs = parts.inputs(images)
-        rows = [_wrong(parts, inputs[-1], labels)]
-        for index, step in enumerate(parts.steps):
-            if not step.deletable:
-                rows.append(np.ones(len(labels), dtype=bool))
-                continue
-            value = step.without(inputs[index])
-            for later in parts.steps[index + 1 :]:
-                value = later.apply(value)
-            rows.append(_wrong(parts, value, labels))
-    return {
-        "wrong": np.stack(rows),
-        "deletable": np.array([step.deletable for step in parts.steps]),
-        "ordinary": np.isin(np.arange(len(parts.steps)), parts.ordinary),
-        "changes_shape": np.array([step.changes_shape for step in parts.steps]),
-    }
+    parts, images, labels = _prepared(member)
+    plans = [_plan(parts), *(_plan(parts, {index: ()}) for index in parts.tested)]
+    return {"wrong": parts.wrong(plans, images, labels), **parts.describe()}
 
 
-def multiple_deletion(member: Member) -> dict[str, Any]:
+def multiple_deletion(member: Member | UserMember) -> dict[str, Any]:
     """Delete ``k = 1..20`` random units, without replacement, never the first of a stage (the paper's protocol).
 
     Both halves' networks get the same lesions.  Returns ``k``: ints ``(runs,)``; ``wrong``: booleans
     ``(runs, images / 3)``.
     """
-    parts = body(member.network)
+    parts, images, labels = _prepared_for_draws(member)
     pool = parts.ordinary
     generator = np.random.default_rng(41)
     ks = [k for k in DELETIONS if k <= len(pool) for _ in range(DRAWS)]
-    lesions = [frozenset(generator.choice(pool, size=k, replace=False).tolist()) for k in ks]
-
-    def plan(deleted: frozenset[int]) -> list[Map]:
-        return [step.without if i in deleted else step.apply for i, step in enumerate(parts.steps)]
-
-    return _sweep(member, parts, [plan(d) for d in lesions], [min(d) for d in lesions]) | {"k": np.array(ks)}
+    lesions = [generator.choice(pool, size=k, replace=False).tolist() for k in ks]
+    plans = [_plan(parts, dict.fromkeys(chosen, ())) for chosen in lesions]
+    return {"wrong": _sweep(parts, plans, images, labels), "k": np.array(ks)}
 
 
-def reordering(member: Member) -> dict[str, Any]:
+def reordering(member: Member | UserMember) -> dict[str, Any]:
     """Exchange ``k = 1..10`` random pairs of units of one stage, never its first, one after the other.
 
     Both halves' networks get the same orders.  Returns ``swaps``: ints ``(runs,)``; ``tau``: Kendall's tau of the
@@ -151,56 +211,68 @@ def reordering(member: Member) -> dict[str, Any]:
     """
     from scipy.stats import kendalltau
 
-    parts = body(member.network)
-    pairs = [(a, b) for a in parts.ordinary for b in parts.ordinary if a < b and parts.stages[a] == parts.stages[b]]
+    parts, images, labels = _prepared_for_draws(member)
+    pairs = parts.pairs
+    if not pairs:
+        raise NotMeasured("no two units beyond the first of a stage can be exchanged")
     generator = np.random.default_rng(43)
     swaps = [k for k in SWAPS for _ in range(ORDERS)]
     orders = []
     for k in swaps:
-        order = list(range(len(parts.steps)))
+        order = list(range(parts.count))
         for choice in generator.integers(len(pairs), size=k):
             a, b = pairs[int(choice)]
             order[a], order[b] = order[b], order[a]
         orders.append(order)
     tau = [float(kendalltau(range(len(order)), order).statistic) for order in orders]
-    starts = [next((i for i, unit in enumerate(order) if i != unit), len(order)) for order in orders]
-    plans = [[parts.steps[unit].apply for unit in order] for order in orders]
-    return _sweep(member, parts, plans, starts) | {"swaps": np.array(swaps), "tau": np.array(tau)}
+    plans = [[(unit,) for unit in order] for order in orders]
+    return {"wrong": _sweep(parts, plans, images, labels), "swaps": np.array(swaps), "tau": np.array(tau)}
 
 
-def duplication(member: Member) -> dict[str, Any]:
+def duplication(member: Member | UserMember) -> dict[str, Any]:
     """Apply ``k = 1..10`` random units twice, never the first of a stage; a result like :func:`multiple_deletion`'s."""
-    parts = body(member.network)
+    parts, images, labels = _prepared_for_draws(member)
+    pool = parts.repeatable
+    if not pool:
+        raise NotMeasured("no unit beyond the first of a stage can be applied twice")
     generator = np.random.default_rng(47)
-    ks = [k for k in DUPLICATIONS if k <= len(parts.ordinary) for _ in range(DUPLICATION_DRAWS)]
-    lesions = [frozenset(generator.choice(parts.ordinary, size=k, replace=False).tolist()) for k in ks]
-
-    def twice(step: Step) -> Map:
-        return lambda x: step.apply(step.apply(x))
-
-    plans = [[twice(s) if i in chosen else s.apply for i, s in enumerate(parts.steps)] for chosen in lesions]
-    return _sweep(member, parts, plans, [min(d) for d in lesions]) | {"k": np.array(ks)}
+    ks = [k for k in DUPLICATIONS if k <= len(pool) for _ in range(DUPLICATION_DRAWS)]
+    lesions = [generator.choice(pool, size=k, replace=False).tolist() for k in ks]
+    plans = [_plan(parts, {index: (index, index) for index in chosen}) for chosen in lesions]
+    return {"wrong": _sweep(parts, plans, images, labels), "k": np.array(ks)}
 
 
-def _sweep(member: Member, parts: Body, plans: Sequence[Sequence[Map]], starts: Sequence[int]) -> dict[str, Any]:
-    """Run plan ``r`` on third ``r % 3`` of the images, from the stored input of its first changed step."""
-    images, labels = member.test
+def _prepared(member: Member | UserMember) -> tuple[Lesionable, Tensor, Tensor]:
+    """The network under lesions, its test images and their labels.
+
+    Raises:
+        NotMeasured: a user's network without data, at chance, or without a unit that lesions could draw from.
+    """
+    if isinstance(member, UserMember):
+        images, labels = tested_images(member)
+        return TargetBody(member.target), images, labels
+    return body(member.network), *member.test
+
+
+def _prepared_for_draws(member: Member | UserMember) -> tuple[Lesionable, Tensor, Tensor]:
+    """As :func:`_prepared`, for many random lesions: of a user's images at most ``DRAW_IMAGES``, drawn by its seed."""
+    parts, images, labels = _prepared(member)
+    if not isinstance(member, UserMember) or len(labels) <= DRAW_IMAGES:
+        return parts, images, labels
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(member.target.seed))
+    chosen = order[:DRAW_IMAGES].to(labels.device)
+    return parts, images[chosen], labels[chosen]
+
+
+def _plan(parts: Lesionable, changes: Mapping[int, tuple[int, ...]] | None = None) -> Plan:
+    return [(changes or {}).get(index, (index,)) for index in range(parts.count)]
+
+
+def _sweep(parts: Lesionable, plans: Sequence[Plan], images: Tensor, labels: Tensor) -> NDArray[np.bool_]:
+    """Run plan ``r`` on third ``r % 3`` of the images."""
     size = len(labels) // THIRDS
     wrong = np.empty((len(plans), size), dtype=bool)
-    with torch.inference_mode():
-        for third in range(THIRDS):
-            part = slice(third * size, (third + 1) * size)
-            inputs = parts.inputs(images[part])
-            for run in range(third, len(plans), THIRDS):
-                value = inputs[starts[run]]
-                for step in plans[run][starts[run] :]:
-                    value = step(value)
-                wrong[run] = _wrong(parts, value, labels[part])
-    return {"wrong": wrong}
-
-
-def _wrong(parts: Body, value: Tensor, labels: Tensor) -> NDArray[np.bool_]:
-    """Whether each image is misclassified; an image whose logits are not finite is."""
-    logits = parts.head(value)
-    wrong = (logits.argmax(1) != labels) | ~torch.isfinite(logits).all(1)
-    return np.asarray(wrong.cpu().numpy(), dtype=bool)
+    for third in range(THIRDS):
+        part = slice(third * size, (third + 1) * size)
+        wrong[third::THIRDS] = parts.wrong(plans[third::THIRDS], images[part], labels[part])
+    return wrong

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from resbench.errors import NotMeasured
 from resbench.experiments.reading import reads
 from resbench.experiments.resampling import pooled_errors, resampled_draws
 from resbench.records.measurement import Measurement
@@ -51,6 +52,18 @@ def _ordinary(single: Result) -> Floats:
     return _increases(single)[:, np.asarray(single[0]["ordinary"])]
 
 
+def _costliest(single: Result) -> str:
+    """``layer2.1 costs most (+12.3 points)`` of a user's network, whose units have names; else nothing."""
+    if "names" not in single[0]:
+        return ""
+    increases, ordinary = _increases(single)[0], np.asarray(single[0]["ordinary"])
+    names = np.asarray(single[0]["names"])[ordinary]
+    worst = int(increases[ordinary].argmax())
+    left_out = int(single[0]["left_out"])
+    fixed = f", {left_out} units are not deletable" if left_out else ""
+    return f"; of the ordinary units {names[worst]} costs most ({increases[ordinary][worst]:+.1f} points){fixed}"
+
+
 def _reduced(single: Result, statistic: str) -> Floats:
     """Median or mean over the ordinary units, ``(1 + replicates,)``."""
     if statistic not in ("median", "mean"):
@@ -81,20 +94,22 @@ def _baseline(single: Result) -> float:
 
 def _per_unit(single: Result) -> dict[str, Any]:
     errors = pooled_errors(single)[0]
-    return {"baseline": float(errors[0]), "errors": [round(float(e), 4) for e in errors[1:]]}
+    names = {"names": np.asarray(single[0]["names"]).tolist()} if "names" in single[0] else {}
+    return {"baseline": float(errors[0]), "errors": [round(float(e), 4) for e in errors[1:]], **names}
 
 
 @reads(("single_deletion", "network"))
 def ordinary_median_increase(single: Result, *, network: str) -> Measurement:
     """Median increase over the ordinary units (all but the first of each stage), points."""
-    detail = f"whole network {_baseline(single):.2f} %"
+    detail = f"whole network {_baseline(single):.2f} %{_costliest(single)}"
     return _scalar(np.median(_ordinary(single), axis=1), single, detail, **_per_unit(single))
 
 
 @reads(("single_deletion", "network"))
 def ordinary_mean_increase(single: Result, *, network: str) -> Measurement:
     """Mean increase over the ordinary units, points; unlike the median it sees the few units that matter."""
-    return _scalar(_ordinary(single).mean(1), single, f"whole network {_baseline(single):.2f} %", **_per_unit(single))
+    detail = f"whole network {_baseline(single):.2f} %{_costliest(single)}"
+    return _scalar(_ordinary(single).mean(1), single, detail, **_per_unit(single))
 
 
 @reads(("single_deletion", "network"))
@@ -102,14 +117,17 @@ def ordinary_share_within(single: Result, *, network: str, points: float) -> Mea
     """Share of the ordinary units whose deletion costs at most ``points``, percent."""
     # Percentages are sums of floats: an increase of exactly `points` must count as within.
     within = _ordinary(single) <= points + 1e-9
-    detail = f"{int(within[0].sum())} of {within.shape[1]} ordinary units"
+    detail = f"{int(within[0].sum())} of {within.shape[1]} ordinary units{_costliest(single)}"
     return _scalar(100.0 * within.mean(1), single, detail, **_per_unit(single))
 
 
 @reads(("single_deletion", "network"))
 def downsampling_increase(single: Result, *, network: str) -> Measurement:
     """Increase of each dimension-changing unit, points, in order."""
-    rows = _increases(single)[:, np.asarray(single[0]["changes_shape"])]
+    changing = np.asarray(single[0]["changes_shape"])
+    if not changing.any():
+        raise NotMeasured("no deletable unit changes the shape")
+    rows = _increases(single)[:, changing]
     return _list(rows, single, _OVER_IMAGES, **_per_unit(single))
 
 
@@ -117,6 +135,8 @@ def downsampling_increase(single: Result, *, network: str) -> Measurement:
 def first_unit_rank(single: Result, *, network: str) -> Measurement:
     """Rank of unit 1 among all single deletions by their error; 1 is the worst."""
     increases = _increases(single)
+    if "units" in single[0] and np.asarray(single[0]["units"])[0] != 0:
+        raise NotMeasured("the first unit is not deletable")
     rank = 1.0 + (increases[:, 1:] > increases[:, :1]).sum(1)
     return _scalar(rank, single, f"unit 1: {increases[0, 0]:+.1f} points", **_per_unit(single))
 
@@ -201,6 +221,8 @@ def error_by_deletions(multiple: Result, *, network: str) -> Measurement:
 def largest_step(multiple: Result, *, network: str) -> Measurement:
     """Largest rise of the median error from ``k`` to ``k + 1`` deletions, as a share of the whole range."""
     medians, ks = _medians(multiple)
+    if len(ks) < 2:
+        raise NotMeasured("only one unit beyond the first of a stage can be deleted")
     steps = np.diff(medians, axis=1).max(1) / (medians.max(1) - medians.min(1))
     return _scalar(steps, multiple, f"k = {ks[0]}..{ks[-1]}", _OVER_DRAWS)
 
@@ -209,6 +231,8 @@ def largest_step(multiple: Result, *, network: str) -> Measurement:
 def error_after_deletions(multiple: Result, *, network: str, k: int) -> Measurement:
     """Median error after ``k`` random deletions, percent."""
     medians, ks = _medians(multiple)
+    if k not in ks:
+        raise NotMeasured(f"{k} deletions: only {ks[-1]} units beyond the first of a stage can be deleted")
     return _scalar(medians[:, ks.index(k)], multiple, f"{k} units deleted", _OVER_DRAWS)
 
 

@@ -21,7 +21,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["Unrollable", "draw_paths", "gradient_by_length_exact", "path_gradients", "sample_path_gradients"]
+__all__ = [
+    "Linearised",
+    "Map",
+    "Unrollable",
+    "draw_paths",
+    "gradient_by_length_exact",
+    "linear_units",
+    "linearised",
+    "path_gradients",
+    "sample_path_gradients",
+    "sample_paths",
+]
 
 Point = Literal["first unit", "images"]
 """Where the gradient is read: at the input of the first unit, or at the network's input."""
@@ -51,7 +62,7 @@ class Unrollable(Protocol):
 
 
 @dataclass(frozen=True)
-class _Map:
+class Map:
     """One differentiable map at one input: the graph from the leaf ``source`` to ``target``."""
 
     source: Tensor
@@ -72,20 +83,20 @@ class _Map:
 
 
 @dataclass(frozen=True)
-class _LinearUnit:
+class LinearUnit:
     """A unit's three maps at the activations of the full forward pass."""
 
-    shortcut: _Map
-    branch: _Map
-    after: _Map
+    shortcut: Map
+    branch: Map
+    after: Map
 
 
 @dataclass(frozen=True)
-class _Pass:
+class Linearised:
     """One full forward pass; ``gradient`` is that of the mean cross-entropy at the last unit's output."""
 
-    stem: _Map
-    units: tuple[_LinearUnit, ...]
+    stem: Map
+    units: tuple[LinearUnit, ...]
     gradient: Tensor
 
 
@@ -107,26 +118,31 @@ def _leaf(value: Tensor) -> Tensor:
     return value.detach().requires_grad_()
 
 
-def _run(network: Unrollable, images: Tensor, labels: Tensor) -> _Pass:
+def linear_units(units: Sequence[Unit], x: Tensor) -> tuple[tuple[LinearUnit, ...], Tensor]:
+    """``units`` applied to ``x`` one after the other and cut into maps; also the output of the last."""
+    found = []
+    for unit in units:
+        x = _leaf(x)
+        shortcut, branch = Map(x, unit.shortcut(x)), Map(x, unit.branch(x))
+        total = _leaf(shortcut.target + branch.target)
+        after = Map(total, unit.after(total))
+        found.append(LinearUnit(shortcut, branch, after))
+        x = after.target
+    return tuple(found), x
+
+
+def linearised(network: Unrollable, images: Tensor, labels: Tensor) -> Linearised:
     """The full forward pass in the network's present mode, cut into maps that can be differentiated one by one."""
     with _buffers_kept(network), torch.enable_grad():
         source = _leaf(images)
-        stem = _Map(source, network.stem(source))
-        units = []
-        x = stem.target
-        for unit in network.residual_units():
-            x = _leaf(x)
-            shortcut, branch = _Map(x, unit.shortcut(x)), _Map(x, unit.branch(x))
-            total = _leaf(shortcut.target + branch.target)
-            after = _Map(total, unit.after(total))
-            units.append(_LinearUnit(shortcut, branch, after))
-            x = after.target
+        stem = Map(source, network.stem(source))
+        units, x = linear_units(network.residual_units(), stem.target)
         x = _leaf(x)
         logits = network.head(x)
         if logits.dim() != 2:
             raise ValueError("path gradients need a network of one copy: logits (N, classes)")
         (gradient,) = torch.autograd.grad(F.cross_entropy(logits, labels), x)
-    return _Pass(stem, tuple(units), gradient)
+    return Linearised(stem, units, gradient)
 
 
 def path_gradients(
@@ -138,7 +154,7 @@ def path_gradients(
     through the residual branch.  Returns ``(P, *shape)``, ``shape`` that of the first unit's input, or of the images.
     The network's mode and running statistics stay as they are.
     """
-    gradients, log_scale = _backward(_run(network, images, labels), paths, at)
+    gradients, log_scale = _backward(linearised(network, images, labels), paths, at)
     return gradients * log_scale.exp().to(gradients.dtype).view(-1, *(1,) * images.dim())
 
 
@@ -167,8 +183,20 @@ def sample_path_gradients(
     a path are drawn uniformly.  ``chunk``: paths held at once; memory is ``chunk`` activations of the largest unit.
     Norms far below float32's range (a long path's 1e-60) are still resolved.
     """
-    full = _run(network, images, labels)
-    paths = draw_paths(len(full.units), lengths, paths_per_length, generator).flatten(0, 1).to(images.device)
+    return sample_paths(linearised(network, images, labels), lengths, paths_per_length, generator, at=at, chunk=chunk)
+
+
+def sample_paths(
+    full: Linearised,
+    lengths: Sequence[int],
+    paths_per_length: int,
+    generator: torch.Generator,
+    *,
+    at: Point = "first unit",
+    chunk: int = 256,
+) -> Tensor:
+    """:func:`sample_path_gradients` of a pass that has been linearised already."""
+    paths = draw_paths(len(full.units), lengths, paths_per_length, generator).flatten(0, 1).to(full.gradient.device)
     norms = []
     for rows in paths.split(chunk):
         gradients, log_scale = _backward(full, rows, at)
@@ -176,7 +204,7 @@ def sample_path_gradients(
     return torch.cat(norms).view(len(lengths), paths_per_length)
 
 
-def _backward(full: _Pass, paths: Tensor, at: Point) -> tuple[Tensor, Tensor]:
+def _backward(full: Linearised, paths: Tensor, at: Point) -> tuple[Tensor, Tensor]:
     """Gradients ``(P, *shape)`` up to a factor, and the logarithm of that factor, float64 ``(P,)``.
 
     Rows are kept at norm one on their way, since float32 would lose a long path to underflow.
@@ -208,7 +236,7 @@ def gradient_by_length_exact(
     Jacobians), multiplied out unit by unit; the rows sum to the ordinary gradient.  A row's norm is that of the *sum*
     of ``C(n, k)`` path gradients, which may cancel: it is not ``C(n, k)`` times the norm of one.
     """
-    full = _run(network, images, labels)
+    full = linearised(network, images, labels)
     rows = full.gradient.unsqueeze(0)
     for unit in reversed(full.units):
         arrived = unit.after.vjp(rows)

@@ -17,6 +17,7 @@ from resbench.networks.residual import NetworkSpec, ResidualNetwork
 from resbench.networks.sampling import Survival, linear_decay
 from resbench.records.measurement import Measurement
 from resbench.records.results import Result
+from resbench.targets.target import UserMember
 from resbench.training.target import Member
 
 __all__ = ["step_times", "stochastic_time_ratio"]
@@ -25,12 +26,14 @@ _ROUNDS = 16
 _BATCH = 64
 
 
-def step_times(member: Member) -> dict[str, Any]:
+def step_times(member: Member | UserMember) -> dict[str, Any]:
     """Seconds of training steps, constant and stochastic depth (linear decay to 0.5) in turn, same data.
 
     Returns ``constant`` and ``stochastic``: seconds ``(rounds,)``.  A dropped branch costs nothing forward and nothing
     backward.
     """
+    if isinstance(member, UserMember):
+        raise NotMeasured("a target has no variant without stochastic depth to be timed against")
     spec = member.network.spec
     assert isinstance(spec, NetworkSpec)
     images, labels = member.train[0][:_BATCH], member.train[1][:_BATCH]

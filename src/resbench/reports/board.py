@@ -8,7 +8,18 @@ from typing import NamedTuple
 from resbench.claims.model import Claim, Comparator
 from resbench.judge import Status, Verdict
 from resbench.judging.values import expected_text
-from resbench.reports.verdicts import EXPLAINED, Group, by_reason, counts, explain, grouped, label, name, unit_of
+from resbench.reports.verdicts import (
+    EXPLAINED,
+    Group,
+    by_reason,
+    counts,
+    explain,
+    grouped,
+    label,
+    name,
+    on_target,
+    unit_of,
+)
 from resbench.reports.words import MIN_WIDTH, brief, clauses, cut, expected, figure, place, symbols, wrap
 
 __all__ = ["compact_expected", "compact_measured", "table", "text_count"]
@@ -49,8 +60,11 @@ def table(verdicts: Sequence[Verdict], claims: Sequence[Claim], *, width: int = 
     columns = _columns(verdicts, known, width)
     lines: list[str] = []
     for group in groups:
+        if all(_brief(verdict) for verdict in group.verdicts):
+            continue
         lines += [*_heading(group, width, colour), *_rows(group, known, columns, width, colour)]
         lines += [*_not_measured(group, width, colour), ""]
+    lines += _in_brief(verdicts, width, colour)
     for group in groups:
         lines += _explanations(group, width, colour)
     return "\n".join([*lines, *_closing(verdicts, claims, width, colour)])
@@ -127,12 +141,27 @@ def _line(cells: Sequence[str], columns: _Widths, width: int) -> str:
 def _not_measured(group: Group, width: int, colour: bool) -> list[str]:
     """The claims that were not measured, by reason: every id, but no line of its own."""
     lines: list[str] = []
-    for reason, members in by_reason(group.verdicts).items():
+    for reason, members in by_reason(v for v in group.verdicts if not _brief(v)).items():
         number = f" ({len(members)})" if len(members) > 1 else ""
         heading = f"{label(Status.NOT_MEASURED)}{number}: {cut(reason, 300)}"
         lines += [_paint(line, _DIM, colour) for line in wrap(heading, width, rest=_GAP)]
         lines += wrap(" ".join(map(name, members)), width, _GAP * 2)
     return lines
+
+
+def _brief(verdict: Verdict) -> bool:
+    return on_target(verdict) and verdict.status is Status.NOT_MEASURED
+
+
+def _in_brief(verdicts: Sequence[Verdict], width: int, colour: bool) -> list[str]:
+    """What was not measured on the user's network: a line a reason, with its number of claims, the largest first."""
+    reasons = by_reason(verdict for verdict in verdicts if _brief(verdict))
+    if not reasons:
+        return []
+    lines = [_paint(f"{label(Status.NOT_MEASURED)} on the target (ids: --format json)", _BOLD, colour)]
+    for reason, members in sorted(reasons.items(), key=lambda item: -len(item[1])):
+        lines += [_paint(line, _DIM, colour) for line in wrap(cut(reason, 300), width, f"{len(members):5}  ", " " * 7)]
+    return [*lines, ""]
 
 
 def _explanations(group: Group, width: int, colour: bool) -> list[str]:

@@ -25,6 +25,7 @@ __all__ = [
     "grouped",
     "label",
     "name",
+    "on_target",
     "paper_title",
     "strict",
     "to_json",
@@ -40,7 +41,10 @@ _PAPERS = {
     "huang2016": ("Huang, Sun, Liu, Sedra, Weinberger 2016", "1603.09382"),
     "he2015": ("He, Zhang, Ren, Sun 2015", "1512.03385"),
     "srivastava2015": ("Srivastava, Greff, Schmidhuber 2015", "1505.00387"),
+    "units": ("What any correct residual network shows", ""),
 }
+"""Title and arXiv id.  ``units`` is no paper: each of its claims follows from a paper, which its place names."""
+
 _NUMBERS = re.compile(r"(?:[\d\s.,/e+≥≤±-]|to)*\d")
 _OTHER = "other"
 _ENTRIES = 12
@@ -67,19 +71,19 @@ def label(status: Status) -> str:
 
 def paper_title(paper: str, arxiv: str = "") -> str:
     """``Veit, Wilber, Belongie 2016 (arXiv:1605.06431v2)``; ``arxiv`` is the id with its version."""
-    title = _PAPERS[paper][0] if paper in _PAPERS else clean(paper)
-    return f"{title} (arXiv:{clean(arxiv)})" if arxiv else title
+    title, own = _PAPERS.get(paper, (clean(paper), arxiv))
+    return f"{title} (arXiv:{clean(arxiv)})" if arxiv and own else title
 
 
 def grouped(verdicts: Sequence[Verdict], claims: Sequence[Claim] = ()) -> list[Group]:
-    """The verdicts by paper: the five known ones first, then others as they come.
+    """The verdicts by paper: the known ones first, then others as they come.
 
     A verdict whose claim is not among ``claims`` is placed by the arXiv id of its source.
     """
     order = {claim.id: index for index, claim in enumerate(claims)}
     papers = {claim.id: claim.paper for claim in claims if claim.paper}
     editions = {claim.paper: f"{claim.source.arxiv}{claim.source.version}" for claim in claims if claim.source}
-    known = {arxiv: paper for paper, (_, arxiv) in _PAPERS.items()}
+    known = {arxiv: paper for paper, (_, arxiv) in _PAPERS.items() if arxiv}
     found: dict[str, list[Verdict]] = {paper: [] for paper in _PAPERS}
     for verdict in verdicts:
         cited = re.match(r"arXiv:([^,\s]+?)(v\d+)?(?:,|\s|$)", verdict.source)
@@ -116,6 +120,11 @@ def by_reason(verdicts: Iterable[Verdict]) -> dict[str, list[Verdict]]:
             reason = "asserts nothing measurable" if verdict.kind == "text" else clean(verdict.message)
             found.setdefault(reason or "no reason given", []).append(verdict)
     return found
+
+
+def on_target(verdict: Verdict) -> bool:
+    """Whether it speaks of the user's own network: then most of the catalogue is not measured, and shown briefly."""
+    return verdict.setting == "target"
 
 
 def unit_of(expected: str, unit: str) -> str:
@@ -185,14 +194,15 @@ def _check_text(check: Check) -> str:
 
 
 def _how(check: Check) -> str:
-    """``lesions.error(network='vgg15'), Wilson, n = 797; detail``."""
+    """``lesions.error(network='vgg15'), Wilson, n = 797; detail``, where the message does not have the detail."""
     params = ", ".join(f"{key}={value!r}" for key, value in check.params.items())
     parts = [f"{check.quantity}({params})"]
     if check.method and check.method != "exact":
         parts.append(check.method)
     if check.n is not None:
         parts.append(f"n = {check.n}")
-    return clean(", ".join(parts) + (f"; {check.detail}" if check.detail else ""))
+    detail = check.detail if check.detail and not check.judgement.message.endswith(check.detail) else ""
+    return clean(", ".join(parts) + (f"; {detail}" if detail else ""))
 
 
 def to_json(verdicts: Sequence[Verdict], environment: Mapping[str, object]) -> str:

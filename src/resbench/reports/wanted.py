@@ -20,11 +20,15 @@ still to be written.
 
 
 def wanted(claims: Sequence[Claim], measured: Sequence[str]) -> str:
-    """Markdown: the networks of all settings but the ``measured`` ones, with the claims that wait for them."""
+    """Markdown: the networks of all settings but the ``measured`` ones, with the claims that wait for them.
+
+    A user's own network is nobody's to provide.
+    """
+    given = (*measured, "target")
     waiting: dict[tuple[str, str], list[str]] = {}
     for claim in claims:
         for expectation in claim.expect:
-            if expectation.kind != "trained" or expectation.setting in measured:
+            if expectation.kind != "trained" or expectation.setting in given:
                 continue
             for network in _networks(expectation.params):
                 ids = waiting.setdefault((network, expectation.setting), [])

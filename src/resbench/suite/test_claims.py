@@ -1,4 +1,9 @@
-"""One test for every claim and setting; :mod:`resbench.plugin` makes the items and shows the board."""
+"""One test for every claim and setting; :mod:`resbench.plugin` makes the items and shows the board.
+
+A project that configures a target has the claims in its own suite by importing the test::
+
+    from resbench.suite.test_claims import test_claim
+"""
 
 from __future__ import annotations
 
@@ -6,9 +11,8 @@ import pytest
 
 from resbench.judge import Status, Verdict
 
-pytestmark = pytest.mark.claims
 
-
+@pytest.mark.claims
 def test_claim(claim_verdict: Verdict) -> None:
     """Passes where the claim HOLDS, is skipped with the reason where it is not measured, else fails and explains."""
     from resbench.reports import explain

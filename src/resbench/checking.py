@@ -1,25 +1,44 @@
-"""What the commands `check` and `train` do."""
+"""What the commands `check`, `units` and `train` do."""
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from resbench.claims import Claim, load_claims, select
+from resbench.claims import Claim, load_claims
+from resbench.claims import select as select_claims
 from resbench.errors import UserError
 from resbench.judge import Verdict, exit_code
-from resbench.plan import Item, Run, items_of, partial_results
+from resbench.plan import TARGET, Item, Run, items_of, partial_results, target_items_of
 from resbench.progress import MeasurementProgress, training_progress
 from resbench.records.environment import environment
 from resbench.records.partial import PartialResults
 from resbench.records.places import baselines, write_atomically
+from resbench.targets.options import TargetOptions
 
-__all__ = ["Options", "judge_items", "run_check", "terminal_width", "train_networks"]
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from resbench.targets.target import UserTarget
+
+__all__ = [
+    "Options",
+    "check",
+    "check_device",
+    "judge_items",
+    "loaded_target",
+    "run_check",
+    "terminal_width",
+    "train_networks",
+    "units_of",
+]
 
 
 @dataclass(frozen=True)
@@ -36,6 +55,7 @@ class Options:
     device: str = "cpu"
     format: str = "table"
     out: Path | None = None
+    target: TargetOptions = field(default_factory=TargetOptions)
 
 
 def run_check(options: Options) -> int:
@@ -44,28 +64,128 @@ def run_check(options: Options) -> int:
     Raises:
         UserError: bad input.
     """
+    _check_usage(options)
     claims = load_claims()
-    items = items_of(select(claims, options.select), kinds=options.kinds, settings=options.settings)
+    selected = select_claims(claims, options.select)
+    of_target = bool(options.target.target)
+    items = (target_items_of if of_target else items_of)(selected, kinds=options.kinds, settings=options.settings)
     if not items:
-        raise UserError("the selected claims assert nothing there; see `resbench claims`")
-    if options.seed is not None and not options.retrain:
-        raise UserError("--seed goes with --retrain")
-    if options.retrain and options.checkpoints is not None:
-        raise UserError("--checkpoints and --retrain exclude each other")
-    if options.checkpoints is not None and not options.checkpoints.is_dir():
-        raise UserError(f"--checkpoints {options.checkpoints}: no such folder; `resbench train --out` makes one")
-    _check_device(options.device)
+        only_target = not of_target and any(TARGET in claim.settings for claim in selected)
+        hint = "they speak of your own network: give --target" if only_target else "see `resbench claims`"
+        raise UserError(f"the selected claims assert nothing there; {hint}")
+    check_device(options.device)
     _check_writable(options.out)
     started = time.time()
-    if options.retrain:
+    target = None
+    if of_target:
+        target = loaded_target(options.target)
+        verdicts = judge_on_target(items, target)
+    elif options.retrain:
         with tempfile.TemporaryDirectory(prefix="resbench-") as scratch:
             folders = retrained_folders(items, options.seed, Path(scratch))
             verdicts = judge_items(items, folders, options.device)
     else:
         chosen = {} if options.checkpoints is None else {"digits": options.checkpoints}
         verdicts = judge_items(items, chosen, options.device)
-    _report(verdicts, claims, options, started)
+    _report(verdicts, claims, options, started, target)
     return exit_code(verdicts, options.strict)
+
+
+def check(
+    model: nn.Module | None = None,
+    example: Tensor | None = None,
+    *,
+    select: Sequence[str] = (),
+    kinds: Sequence[str] = (),
+    settings: Sequence[str] = (),
+    units: Sequence[str] = (),
+    survival: Sequence[float] | None = None,
+    data: tuple[Tensor, Tensor] | None = None,
+    seed: int = 0,
+) -> list[Verdict]:
+    """Judge claims from Python: on resbench's own networks, or on ``model``.
+
+    Args:
+        model: a live network; it is measured in place and left as it was.
+        example: two or more images that it takes, ``(N, C, H, W)``; the first of ``data`` where not given.
+        select: globs of claim ids; ``kinds`` and ``settings`` as for ``resbench check``.
+        units, survival, data, seed: as for :func:`resbench.targets.load.target_of`.
+
+    Returns:
+        One verdict for every selected claim and setting.
+
+    Raises:
+        UserError: bad input.
+
+    Example:
+        >>> verdicts = check(torchvision.models.resnet18(), torch.randn(2, 3, 64, 64), kinds=["structural"])
+        >>> [verdict.id for verdict in verdicts if verdict.status == "VIOLATED"]
+        []
+    """
+    claims = select_claims(load_claims(), select)
+    if model is None:
+        return judge_items(items_of(claims, kinds=kinds, settings=settings), {}, "cpu")
+    from resbench.targets.load import target_of
+
+    if example is None:
+        if data is None:
+            raise UserError("give an example input, or data")
+        example = data[0][:2]
+    items = target_items_of(claims, kinds=kinds, settings=settings)
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        target = target_of(model, example, units=units, survival=survival, data=data, seed=seed)
+        return judge_on_target(items, target)
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def _check_usage(options: Options) -> None:
+    options.target.check()
+    if options.target.target and (options.retrain or options.checkpoints is not None):
+        name = "--retrain" if options.retrain else "--checkpoints"
+        raise UserError(f"{name} is for resbench's own networks and excludes --target")
+    if options.seed is not None and not (options.retrain or options.target.target):
+        raise UserError("--seed goes with --retrain or --target")
+    if options.retrain and options.checkpoints is not None:
+        raise UserError("--checkpoints and --retrain exclude each other")
+    if options.checkpoints is not None and not options.checkpoints.is_dir():
+        raise UserError(f"--checkpoints {options.checkpoints}: no such folder; `resbench train --out` makes one")
+
+
+def loaded_target(options: TargetOptions) -> UserTarget:
+    """The target, with a line on standard error that says what it is.
+
+    Raises:
+        UserError: it cannot be loaded.
+    """
+    from resbench.targets.load import load_target
+
+    target = load_target(options)
+    print(f"resbench: {target}", file=sys.stderr)
+    return target
+
+
+def units_of(options: TargetOptions, format: str) -> str:
+    """What `adapt` finds in a model, as text.
+
+    Raises:
+        UserError: it cannot be loaded or adapted.
+    """
+    from resbench.reports.units import units_json, units_table
+    from resbench.targets.load import load_target
+
+    options.check()
+    check_device(options.device)
+    units = load_target(options).units
+    return json.dumps(units_json(units), indent=1) if format == "json" else units_table(units, width=terminal_width())
+
+
+def judge_on_target(items: Sequence[Item], target: UserTarget) -> list[Verdict]:
+    """The verdicts on ``items`` of the setting ``target``, with a progress bar."""
+    with MeasurementProgress() as progress:
+        return Run(items, target=target, listener=progress).verdicts()
 
 
 def judge_items(items: Sequence[Item], folders: Mapping[str, Path], device: str) -> list[Verdict]:
@@ -80,7 +200,7 @@ def judge_items(items: Sequence[Item], folders: Mapping[str, Path], device: str)
     return verdicts
 
 
-def _check_device(device: str) -> None:
+def check_device(device: str) -> None:
     """Fail at once where the device is not here; nothing falls back to the CPU."""
     if device == "cpu":
         return
@@ -169,21 +289,28 @@ def _check_writable(folder: Path | None) -> None:
         probe.unlink(missing_ok=True)
 
 
-def _report(verdicts: Sequence[Verdict], claims: Sequence[Claim], options: Options, started: float) -> None:
+def _report(
+    verdicts: Sequence[Verdict],
+    claims: Sequence[Claim],
+    options: Options,
+    started: float,
+    target: UserTarget | None,
+) -> None:
     import datetime
 
     from resbench.reports import junit, markdown, table, to_json
 
     timestamp = datetime.datetime.fromtimestamp(started, datetime.UTC)
     seconds = time.time() - started
+    where = environment() if target is None else {**environment(), "target": target.to_json()}
 
     def rendered(form: str) -> str:
         if form == "json":
-            return to_json(verdicts, environment())
+            return to_json(verdicts, where)
         if form == "junit":
             return junit(verdicts, seconds=seconds, timestamp=timestamp)
         if form == "md":
-            return markdown(verdicts, claims, environment())
+            return markdown(verdicts, claims, where)
         return table(verdicts, claims, width=terminal_width(), colour=sys.stdout.isatty())
 
     if options.out is not None:

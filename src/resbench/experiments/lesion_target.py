@@ -1,0 +1,111 @@
+"""A user's network under lesions: the live model, edited while it classifies.
+
+Every lesion is a whole forward pass of the model's own code, so that nothing needs to be known of what stands before,
+between and after the units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from resbench.adapters import edited, output_of
+from resbench.errors import NotMeasured
+from resbench.targets.chance import below_chance
+from resbench.targets.target import UserMember, UserTarget
+
+__all__ = ["BATCH", "TargetBody", "classified_wrong", "misclassified", "tested_images"]
+
+BATCH = 256
+"""Images in one forward pass: the memory of a sweep does not grow with the data."""
+
+
+class TargetBody:
+    """The units of a target as lesions see them; a unit that cannot be deleted is left out, and counted.
+
+    Raises:
+        NotMeasured: no unit is both deletable and not the first of its stage.
+    """
+
+    def __init__(self, target: UserTarget):
+        self._model, self._units = target.model, target.units
+        firsts = {i for i, unit in enumerate(self._units) if i == 0 or unit.stage != self._units[i - 1].stage}
+        self.ordinary = [i for i in self.tested if i not in firsts]
+        if not self.ordinary:
+            fixed = next((unit for unit in self._units if not unit.deletable), None)
+            reason = "each is the first of its stage" if fixed is None else f"{fixed.name}: {fixed.reason}"
+            raise NotMeasured(f"no unit beyond the first of a stage can be deleted ({reason})")
+
+    @property
+    def count(self) -> int:
+        return len(self._units)
+
+    @property
+    def tested(self) -> list[int]:
+        return [unit.index for unit in self._units if unit.deletable]
+
+    @property
+    def repeatable(self) -> list[int]:
+        return [i for i in self.ordinary if self._units[i].group is not None]
+
+    @property
+    def pairs(self) -> list[tuple[int, int]]:
+        """Two ordinary units that may take each other's place."""
+        pool = self.repeatable
+        return [(a, b) for a in pool for b in pool if a < b and self._units[a].group == self._units[b].group]
+
+    def describe(self) -> dict[str, NDArray[np.generic]]:
+        tested = self.tested
+        return {
+            "deletable": np.ones(len(tested), dtype=bool),
+            "ordinary": np.isin(tested, self.ordinary),
+            "changes_shape": np.array([self._units[i].changes_shape for i in tested]),
+            "units": np.array(tested),
+            "names": np.array([self._units[i].name for i in tested]),
+            "left_out": np.array(len(self._units) - len(tested)),
+        }
+
+    def wrong(self, plans: Sequence[Sequence[tuple[int, ...]]], images: Tensor, labels: Tensor) -> NDArray[np.bool_]:
+        """Whether each image is misclassified under each plan, ``(plans, images)``."""
+        rows = np.empty((len(plans), len(labels)), dtype=bool)
+        for row, plan in enumerate(plans):
+            with edited(self._units, plan):
+                rows[row] = classified_wrong(self._model, images, labels)
+        return rows
+
+
+def tested_images(member: UserMember) -> tuple[Tensor, Tensor]:
+    """Images and labels of a target that can be measured on them.
+
+    Raises:
+        NotMeasured: there are none, or the target's errors cannot be told from guessing.
+    """
+    if member.test is None:
+        raise NotMeasured("no data: give --data (digits, cifar10:ROOT, imagefolder:ROOT or npz:FILE)")
+    images, labels = member.test
+    wrong = int(classified_wrong(member.network, images, labels).sum())
+    if not below_chance(wrong, labels):
+        error = f"error {100 * wrong / len(labels):.1f} %, n = {len(labels)}"
+        raise NotMeasured(f"the target is at chance on these data ({error}): give --checkpoint, --mean and --std")
+    return images, labels
+
+
+def classified_wrong(model: nn.Module, images: Tensor, labels: Tensor) -> NDArray[np.bool_]:
+    """Whether each image is misclassified, ``(images,)``."""
+    return np.concatenate([misclassified(*pair) for pair in _batches(model, images, labels)])
+
+
+def _batches(model: nn.Module, images: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    with torch.no_grad():
+        for part, truth in zip(images.split(BATCH), labels.split(BATCH), strict=True):
+            yield output_of(model(part)), truth
+
+
+def misclassified(logits: Tensor, labels: Tensor) -> NDArray[np.bool_]:
+    """Whether each row of ``logits`` is wrong; one that is not finite is."""
+    wrong = (logits.argmax(1) != labels) | ~torch.isfinite(logits).all(1)
+    return np.asarray(wrong.cpu().numpy(), dtype=bool)

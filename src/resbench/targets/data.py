@@ -1,0 +1,193 @@
+"""The data that a target is measured on: images scaled to [0, 1] and normalised, and their labels."""
+
+from __future__ import annotations
+
+import importlib
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from resbench.errors import UserError
+from resbench.targets.models import one_line
+
+__all__ = ["DataOptions", "Labelled", "load_data"]
+
+_MOST_BYTES = 8 * 2**30
+"""Of images in memory, as float32; there all the data lie, since every lesion reads them."""
+
+_FORMS = "digits, cifar10:ROOT, imagefolder:ROOT or npz:FILE"
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """``size``: (channels, height, width), None where the data decide; ``limit``: at most so many images, drawn."""
+
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    size: tuple[int, int, int] | None = None
+    limit: int | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Normalised float32 images ``(N, C, H, W)`` and int64 labels ``(N,)``."""
+
+    images: Tensor
+    labels: Tensor
+
+
+def load_data(spec: str, options: DataOptions) -> Labelled:
+    """The data that ``spec`` names.
+
+    Raises:
+        UserError: an unknown form, files that are missing, damaged or of the wrong shape or type, or no image at all.
+    """
+    kind, _, place = spec.partition(":")
+    if spec == "digits":
+        return _digits(options)
+    readers: dict[str, Callable[[str, DataOptions], Labelled]] = {
+        "cifar10": _cifar10,
+        "imagefolder": _imagefolder,
+        "npz": _npz,
+    }
+    if kind not in readers or not place:
+        raise UserError(f"--data {spec}: write {_FORMS}")
+    return readers[kind](place, options)
+
+
+def _digits(options: DataOptions) -> Labelled:
+    from resbench.data import load_dataset
+
+    if options.mean:
+        raise UserError("--data digits has its own normalisation; leave out --mean and --std")
+    data = load_dataset("digits")
+    _check_size(tuple(data.images.shape[1:]), options, "--data digits")
+    chosen = _chosen(len(data.labels), options)
+    return Labelled(data.images[chosen], data.labels[chosen])
+
+
+def _cifar10(root: str, options: DataOptions) -> Labelled:
+    try:
+        data = _torchvision("datasets").CIFAR10(root, train=False, download=False)
+    except (RuntimeError, OSError) as error:
+        raise UserError(
+            f"--data cifar10:{root}: no CIFAR-10 there ({one_line(error, 80)}); "
+            "torchvision.datasets.CIFAR10(ROOT, download=True) fetches it"
+        ) from error
+    return _arrays(np.asarray(data.data), np.asarray(data.targets), options, f"--data cifar10:{root}")
+
+
+def _npz(path: str, options: DataOptions) -> Labelled:
+    where = f"--data npz:{path}"
+    try:
+        # numpy leaves a file of its own open where it is no archive.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+            if not isinstance(arrays, np.lib.npyio.NpzFile):
+                raise ValueError("one array, not an npz file")
+            missing = [name for name in ("images", "labels") if name not in arrays.files]
+            if missing:
+                known = ", ".join(arrays.files) or "nothing"
+                raise UserError(f"{where}: no array {missing[0]!r} (there is {known}); it needs images and labels")
+            images, labels = arrays["images"], arrays["labels"]
+    except OSError as error:
+        raise UserError(f"{where}: {error.strerror or one_line(error)}") from error
+    except (ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
+        raise UserError(f"{where}: not an npz file of plain arrays, or truncated ({one_line(error, 120)})") from error
+    return _arrays(images, labels, options, where)
+
+
+def _arrays(images: NDArray[Any], labels: NDArray[Any], options: DataOptions, where: str) -> Labelled:
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):
+        shape = "x".join(map(str, images.shape))
+        raise UserError(f"{where}: images are {images.dtype} {shape}; they must be uint8, N x height x width x 1 or 3")
+    if labels.dtype.kind not in "iu" or labels.shape != (len(images),):
+        shape = "x".join(map(str, labels.shape)) or "a single value"
+        raise UserError(f"{where}: labels are {labels.dtype} {shape}; they must be {len(images)} integers")
+    if len(images) < 2:
+        raise UserError(f"{where}: {len(images)} images; at least 2 are needed")
+    height, width, channels = images.shape[1:]
+    _check_size((channels, height, width), options, where)
+    chosen = _chosen(len(images), options).numpy()
+    _check_memory(len(chosen), (channels, height, width), where)
+    pixels = torch.from_numpy(np.ascontiguousarray(images[chosen])).permute(0, 3, 1, 2).float() / 255.0
+    return Labelled(_normalised(pixels, options), torch.from_numpy(labels[chosen].astype(np.int64)))
+
+
+def _imagefolder(root: str, options: DataOptions) -> Labelled:
+    """One folder a class; the shorter side is resized to the input's, and the centre cut out."""
+    transforms = _torchvision("transforms")
+    where = f"--data imagefolder:{root}"
+    if options.size is None:
+        raise UserError(f"{where} needs the size of the input: give --input 3x224x224")
+    channels, height, width = options.size
+    if channels not in (1, 3):
+        raise UserError(f"{where}: images have 1 or 3 channels, not {channels} (--input)")
+    try:
+        folder = _torchvision("datasets").ImageFolder(root)
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"{where}: no folder of one folder a class ({one_line(error, 120)})") from error
+    steps = [transforms.Resize(max(height, width)), transforms.CenterCrop((height, width)), transforms.ToTensor()]
+    if channels == 1:
+        steps.insert(0, transforms.Grayscale())
+    prepare = transforms.Compose(steps)
+    images, labels = [], []
+    chosen = _chosen(len(folder.samples), options).tolist()
+    _check_memory(len(chosen), options.size, where)
+    for index in chosen:
+        path, label = folder.samples[index]
+        try:
+            images.append(prepare(folder.loader(path)))
+        except (OSError, SyntaxError, ValueError) as error:  # PIL raises SyntaxError for a broken PNG
+            raise UserError(f"{where}: {Path(path).name} is not readable ({one_line(error, 120)})") from error
+        labels.append(label)
+    if len(images) < 2:
+        raise UserError(f"{where}: {len(images)} images; at least 2 are needed")
+    return Labelled(_normalised(torch.stack(images), options), torch.tensor(labels))
+
+
+def _torchvision(module: str) -> Any:
+    """One of torchvision's modules, which have no types; imported when needed, since it takes a second."""
+    return importlib.import_module(f"torchvision.{module}")
+
+
+def _check_size(found: Sequence[int], options: DataOptions, where: str) -> None:
+    if options.size is not None and tuple(found) != options.size:
+        shapes = ["x".join(map(str, shape)) for shape in (found, options.size)]
+        raise UserError(f"{where}: the images are {shapes[0]}, --input says {shapes[1]}; leave out --input")
+
+
+def _check_memory(count: int, size: tuple[int, int, int], where: str) -> None:
+    bytes_each = 4 * size[0] * size[1] * size[2]
+    if count * bytes_each > _MOST_BYTES:
+        most = _MOST_BYTES // bytes_each
+        raise UserError(
+            f"{where}: {count} images take {count * bytes_each / 2**30:.0f} GiB; give --limit {most} or less"
+        )
+
+
+def _chosen(count: int, options: DataOptions) -> Tensor:
+    """All, or ``limit`` of them drawn by the seed: files are often sorted by class."""
+    if options.limit is None or options.limit >= count:
+        return torch.arange(count)
+    generator = torch.Generator().manual_seed(options.seed)
+    return torch.randperm(count, generator=generator)[: options.limit].sort().values
+
+
+def _normalised(pixels: Tensor, options: DataOptions) -> Tensor:
+    """``(x - mean) / std``, channel by channel; one number serves every channel."""
+    if not options.mean:
+        return pixels
+    channels = pixels.shape[1]
+    for name, values in (("mean", options.mean), ("std", options.std)):
+        if len(values) not in (1, channels):
+            raise UserError(f"--{name} has {len(values)} numbers, the images have {channels} channels")
+    mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (options.mean, options.std))
+    return (pixels - mean) / std

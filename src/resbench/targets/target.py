@@ -1,0 +1,91 @@
+"""A user's network, ready to be measured."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from resbench.adapters import ResidualUnit
+
+__all__ = ["UserMember", "UserTarget"]
+
+
+@dataclass(frozen=True)
+class UserTarget:
+    """A network that resbench did not build.
+
+    ``name``: as the user gave it.  ``model``: eval mode, float32.  ``example``: ``(N, C, H, W)``, N at least 2.
+    ``units``: in the order of execution.  ``survival``: the probability of each unit, None where none is declared.
+    ``data``: normalised float32 images ``(N, C, H, W)`` and int64 labels ``(N,)``, on the device of the model.
+    ``trained``: a checkpoint was given, or the error on the data is below chance.
+    ``against``: the network that this one is compared with (a refactoring's old one).
+    """
+
+    name: str
+    model: nn.Module
+    example: Tensor
+    units: list[ResidualUnit]
+    survival: tuple[float, ...] | None
+    data: tuple[Tensor, Tensor] | None
+    trained: bool
+    seed: int
+    against: UserTarget | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """What was measured, for a report's head; no paths."""
+        return {
+            "name": self.name,
+            "input": "x".join(map(str, self.example.shape[1:])),
+            "units": len(self.units),
+            "deletable": sum(unit.deletable for unit in self.units),
+            "shortcuts": dict(Counter(unit.shortcut_kind for unit in self.units)),
+            "survival": None if self.survival is None else list(self.survival),
+            "images": 0 if self.data is None else len(self.data[1]),
+            "trained": self.trained,
+            "seed": self.seed,
+            "against": None if self.against is None else self.against.name,
+        }
+
+    def __str__(self) -> str:
+        """``torchvision:resnet50: 16 units (12 identity, 4 projection), input 3x64x64, untrained, no data``."""
+        kinds = Counter(unit.shortcut_kind for unit in self.units)
+        parts = [
+            f"{len(self.units)} units ({', '.join(f'{number} {kind}' for kind, number in kinds.items())})",
+            f"input {'x'.join(map(str, self.example.shape[1:]))}",
+            "trained" if self.trained else "untrained",
+            "no data" if self.data is None else f"{len(self.data[1])} images",
+        ]
+        fixed = sum(not unit.deletable for unit in self.units)
+        if fixed:
+            parts.insert(1, f"{fixed} not deletable")
+        return f"{self.name}: {', '.join(parts)}"
+
+    @property
+    def members(self) -> tuple[UserMember]:
+        """What the lab runs experiments on: the one network."""
+        return (UserMember(self),)
+
+
+@dataclass(frozen=True)
+class UserMember:
+    """The network of a target as an experiment sees it: one member, where a recipe's networks come in halves."""
+
+    target: UserTarget
+    half: int = 0
+
+    @property
+    def network(self) -> nn.Module:
+        return self.target.model
+
+    @property
+    def against(self) -> UserTarget | None:
+        return self.target.against
+
+    @property
+    def test(self) -> tuple[Tensor, Tensor] | None:
+        """Images and labels, None where the target was given no data."""
+        return self.target.data

@@ -1,0 +1,179 @@
+"""Lesions and paths of a user's network: the same network through two engines gives the same images wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from resbench.adapters import adapt
+from resbench.errors import NotMeasured
+from resbench.experiments import accuracy, evaluation, lesion, lesion_target, lesions, paths
+from resbench.experiments.lab import Lab
+from resbench.experiments.path_gradients import linearised, sample_paths
+from resbench.experiments.path_target import linearised_target
+from resbench.records.places import baselines
+from resbench.targets.target import UserMember, UserTarget
+from resbench.training.target import Member
+
+Experiment = Callable[[Any], dict[str, Any]]
+
+
+def as_target(model: nn.Module, images: Tensor, labels: Tensor, **fields: Any) -> UserTarget:
+    units = adapt(model, images[:2])
+    return UserTarget("mine", model, images[:2], units, None, (images, labels), True, 0, **fields)
+
+
+@pytest.fixture(params=["preact-9", "post-9"])
+def own(request: pytest.FixtureRequest) -> Member:
+    """A committed network that resbench trained on the digits."""
+    lab = Lab("digits", baselines() / "checkpoints" / "digits")
+    member: Member = lab._target(request.param).members[0]
+    images, labels = member.test
+    return replace(member, test=(images[:300], labels[:300]))
+
+
+@pytest.fixture
+def users(own: Member) -> UserMember:
+    """The same network, as if a user had brought it."""
+    return as_target(own.network, *own.test).members[0]
+
+
+@pytest.mark.parametrize(
+    "experiment", [lesion.single_deletion, lesion.multiple_deletion, lesion.reordering, lesion.duplication]
+)
+def test_both_engines_find_the_same_images_wrong(
+    own: Member, users: UserMember, experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lesion, "DRAWS", 3)
+    monkeypatch.setattr(lesion, "ORDERS", 3)
+    monkeypatch.setattr(lesion_target, "BATCH", 128)
+    before = {name: value.clone() for name, value in own.network.state_dict().items()}
+    one, other = experiment(own), experiment(users)
+    for key in one:
+        np.testing.assert_array_equal(other[key], one[key], err_msg=key)
+    rates = one["wrong"].mean(axis=1)
+    assert rates.max() > rates.min() + 0.05, "lesions that all cost the same would show nothing"
+    assert all(torch.equal(value, before[name]) for name, value in own.network.state_dict().items())
+
+
+def test_quantities_name_the_unit(users: UserMember) -> None:
+    single = (lesion.single_deletion(users),)
+    measured = lesions.ordinary_median_increase(single, network="target")
+    increases = lesions._increases(single)[0]
+    worst = max(np.flatnonzero(single[0]["ordinary"]), key=lambda i: increases[i])
+    assert f"{users.target.units[worst].name} costs most (+{increases[worst]:.1f} points)" in measured.detail
+    assert measured.samples["names"] == [unit.name for unit in users.target.units]
+    assert len(measured.replicates or ()) > 100
+
+
+def test_every_lesion_quantity_works_with_one_member(users: UserMember) -> None:
+    multiple, duplicated = (lesion.multiple_deletion(users),), (lesion.duplication(users),)
+    assert lesions.largest_step(multiple, network="target").n
+    assert lesions.error_after_deletions(multiple, network="target", k=2).n
+    assert lesions.duplication_against_deletion(duplicated, multiple, network="target").value
+    with pytest.raises(NotMeasured, match="only 6 units beyond the first of a stage"):
+        lesions.error_after_deletions(multiple, network="target", k=10)
+    evaluated = (evaluation.evaluation(users),)
+    assert accuracy.test_error(evaluated, network="target").n == 300
+
+
+def test_a_unit_that_cannot_be_deleted_is_left_out_not_wrong(users: UserMember) -> None:
+    target = users.target
+    target.units[4].deletable, target.units[4].reason = False, "its inside is opaque"
+    result = lesion.single_deletion(users)
+    assert result["units"].tolist() == [0, 1, 2, 3, 5, 6, 7, 8]
+    assert result["wrong"].shape == (9, 300)
+    assert not result["wrong"].all(axis=1).any()
+    assert "1 units are not deletable" in lesions.ordinary_mean_increase((result,), network="target").detail
+    target.units[0].deletable = False
+    with pytest.raises(NotMeasured, match="the first unit is not deletable"):
+        lesions.first_unit_rank((lesion.single_deletion(users),), network="target")
+    for unit in target.units:
+        unit.deletable = False
+    with pytest.raises(NotMeasured, match="no unit beyond the first of a stage can be deleted"):
+        lesion.single_deletion(users)
+
+
+def test_what_is_missing_is_said(users: UserMember) -> None:
+    without = replace(users.target, data=None).members[0]
+    images, labels = users.target.data or (None, None)
+    guessing = replace(users.target, data=(torch.randn_like(images), labels)).members[0]
+    for experiment in (lesion.single_deletion, lesion.reordering, evaluation.evaluation, evaluation.path_gradients):
+        with pytest.raises(NotMeasured, match="no data: give --data"):
+            experiment(without)
+        with pytest.raises(NotMeasured, match=r"at chance on these data \(error \d+\.\d %, n = 300\)"):
+            experiment(guessing)
+    with pytest.raises(NotMeasured, match="no record of its training"):
+        evaluation.training_curves(users)
+
+
+def test_many_images_are_drawn_for_random_lesions_only(users: UserMember, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lesion, "DRAW_IMAGES", 90)
+    monkeypatch.setattr(lesion, "DRAWS", 1)
+    assert lesion.multiple_deletion(users)["wrong"].shape[1] == 30
+    assert lesion.single_deletion(users)["wrong"].shape[1] == 300
+
+
+def test_paths_sum_to_the_gradient_and_are_those_of_our_own_network(own: Member, users: UserMember) -> None:
+    images, labels = (part[:4] for part in own.test)
+    full = linearised_target(users.target, images, labels)
+    assert len(full.units) == 9
+    expected = linearised(own.network, images, labels)  # type: ignore[arg-type]
+    one, other = (sample_paths(each, range(10), 4, torch.Generator().manual_seed(0)) for each in (expected, full))
+    torch.testing.assert_close(other, one, rtol=1e-4, atol=0)
+    norms = evaluation.path_gradients(users)["norms"]
+    assert norms.shape == (10, 32)
+    assert paths.decay_fit(({"norms": norms},), network="target").value > 0.5
+
+
+class Interrupted(nn.Module):
+    """Something stands between the second and the third unit."""
+
+    def __init__(self, route: str) -> None:
+        super().__init__()
+        self.route = route
+        self.stem = nn.Conv2d(1, 4, 3, 1, 1)
+        self.units = nn.ModuleList([Unit() for _ in range(3)])
+        self.head = nn.Linear(4, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = first = self.stem(x)
+        for index, unit in enumerate(self.units):
+            x = unit(x)
+            if self.route == "between" and index == 1:
+                x = torch.tanh(x)
+        if self.route == "around":
+            x = x * torch.sigmoid(first)
+        return self.head(x.mean((2, 3)))
+
+
+class Unit(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 4, 3, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + F.relu(self.conv(x))
+
+
+@pytest.mark.parametrize(
+    ("route", "message"),
+    [("", ""), ("between", "between units.1 and units.2 stands something"), ("around", "on other ways")],
+)
+def test_paths_are_refused_where_units_do_not_follow_each_other(route: str, message: str) -> None:
+    torch.manual_seed(0)
+    images, labels = torch.randn(4, 1, 8, 8), torch.arange(4)
+    target = as_target(Interrupted(route).eval(), images, labels)
+    assert len(target.units) == 3
+    if not message:
+        assert len(linearised_target(target, images, labels).units) == 3
+        return
+    with pytest.raises(NotMeasured, match=message):
+        linearised_target(target, images, labels)
