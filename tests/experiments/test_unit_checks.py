@@ -119,16 +119,20 @@ def test_what_a_module_keeps_of_its_weights_is_not_left_behind() -> None:
     class Keeping(Unit):
         kept: Tensor | None = None
 
+        def __init__(self) -> None:
+            super().__init__()
+            self.gain = nn.Parameter(torch.ones(4, 1, 1))
+
         def train(self, mode: bool = True) -> Keeping:
             self.kept = None if mode else self.kept
             return super().train(mode)
 
         def forward(self, x: Tensor) -> Tensor:
             if self.training or self.kept is None:
-                self.kept = self.conv.weight.mean((1, 2, 3))[:, None, None]
+                self.kept = 2 * self.gain
             return F.relu(x + self.kept * self.bn(self.conv(x)))
 
-    unit = Keeping(p=0.5)
+    unit = Keeping()
     target = target_of(network(unit), (1.0,))
     unit.kept = None  # of the weights before target_of drew others
     expected = target.model(target.example)
@@ -229,6 +233,22 @@ def test_stretches_end_where_something_happens_between_units() -> None:
     assert int(found[0]["longest"]) == 2
     assert quantities.additions_not_additive(found, **TOLERANCE).n == 4
     assert quantities.gradients_not_additive(found, **TOLERANCE).value == 0
+    for kind in ("forward_sum", "backward_sum"):
+        assert np.nanmax(found[0][kind]) < 1e-12
+        assert np.isfinite(found[0][kind]).sum() == 4
+
+
+def test_a_shortcut_that_only_negative_entries_show_to_be_overwritten() -> None:
+    """The unit's input in the network has passed a ReLU: there a ReLU in place changes nothing."""
+
+    class Overwriting(Unit):
+        def forward(self, x: Tensor) -> Tensor:
+            return self.bn(self.conv(F.relu(x, inplace=True))) + x  # type: ignore[no-any-return]
+
+    target = target_of(network(Overwriting()))
+    assert float(target.units[0].example.min()) >= 0
+    found = quantities.shortcuts_not_exact(result(unit_shortcuts, target), **TOLERANCE)
+    assert found.detail.startswith("2: its output is its input with its negative entries set to 0")
 
 
 def test_units_by_name_are_judged_without_their_inside() -> None:

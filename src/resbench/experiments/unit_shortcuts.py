@@ -39,7 +39,7 @@ def unit_shortcuts(member: UserMember) -> dict[str, Any]:
             row |= {"names": unit.name, "changes_shape": unit.changes_shape, "untested": _untestable(unit)}
             if not row["untested"]:
                 recorded = unit.example[:2].to(dtype)
-                row |= _unit(unit, [recorded, recorded])
+                row |= _unit(unit, [recorded, noise(recorded, target.seed + unit.index)])
             rows.append(row)
     return {key: np.array([row[key] for row in rows]) for key in rows[0]} | {"dtype": np.array(str(dtype)[6:])}
 
