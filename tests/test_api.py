@@ -98,7 +98,7 @@ def test_the_units_command(run: Run) -> None:
     assert code == 0
     lines = out.splitlines()
     assert lines[0].split() == ["unit", "name", "output", "shortcut", "after", "stage"]
-    assert lines[3].split() == ["2", "layer2.0", "64x16x16", ">", "128x8x8", "projection", "relu", "1"]
+    assert lines[3].split() == ["3", "layer2.0", "64x16x16", ">", "128x8x8", "projection", "relu", "1"]
     assert lines[-1] == "8 units: 8 deletable, 2 exchangeable (within a group), 3 change the shape"
     assert max(map(len, lines)) <= 80
     code, out, _ = run("units", "torchvision:resnet18", "--format", "json", "--units", "layer1.*")

@@ -14,7 +14,7 @@ __all__ = ["units_json", "units_table"]
 
 
 def units_table(units: Sequence[ResidualUnit], *, width: int = 80) -> str:
-    """One line a unit: number from 0, name, shapes, shortcut, what follows the addition, stage, what may be done."""
+    """One line a unit: number (from 1, as the papers count), name, shapes, shortcut, what follows the addition, stage."""
     width = max(width, MIN_WIDTH)
     rows = [_row(unit) for unit in units]
     head = ("unit", "name", "output", "shortcut", "after", "stage", "")
@@ -37,7 +37,7 @@ def _row(unit: ResidualUnit) -> tuple[str, ...]:
     if unit.changes_shape:
         shape = f"{_size(unit.input_shape)} > {shape}"
     said = unit.reason if unit.reason else "" if unit.group is None else f"group {unit.group}"
-    return str(unit.index), unit.name, shape, unit.shortcut_kind, unit.after_kind, str(unit.stage), said
+    return str(unit.index + 1), unit.name, shape, unit.shortcut_kind, unit.after_kind, str(unit.stage), said
 
 
 def _size(shape: Sequence[int]) -> str:
