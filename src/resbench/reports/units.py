@@ -14,7 +14,7 @@ __all__ = ["units_json", "units_table"]
 
 
 def units_table(units: Sequence[ResidualUnit], *, width: int = 80) -> str:
-    """One line a unit: number (from 1, as the papers count), name, shapes, shortcut, what follows the addition, stage."""
+    """One line a unit: number (from 1, as the papers count), name, shapes, shortcut, after, stage."""
     width = max(width, MIN_WIDTH)
     rows = [_row(unit) for unit in units]
     head = ("unit", "name", "output", "shortcut", "after", "stage", "")
