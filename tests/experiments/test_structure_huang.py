@@ -14,7 +14,6 @@ from resbench.experiments import structure_huang as structure
 from resbench.networks import sampling
 from resbench.networks.residual import ResidualNetwork
 from resbench.networks.units import ComposedUnit
-from resbench.training import loop
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +58,7 @@ def test_a_schedule_that_is_off_by_one_is_seen(monkeypatch: pytest.MonkeyPatch) 
     def off_by_one(n: int, p_last: float) -> tuple[float, ...]:
         return tuple(1.0 - (unit - 1) / (n - 1) * (1.0 - p_last) for unit in range(1, n + 1))
 
-    monkeypatch.setattr(loop, "linear_decay", off_by_one)
+    monkeypatch.setattr(sampling, "linear_decay", off_by_one)
     outside = draws.survival_outside_interval("linear", 0.5)
     assert isinstance(outside.value, int)
     assert outside.value >= 1

@@ -25,6 +25,26 @@ _AGAIN = [
 ]
 """Small networks of each library; LeViT keeps caches, which its first pass fills."""
 
+_KNOWN = {
+    ("torchvision", "resnet50"): 16,
+    ("torchvision", "resnext101_32x8d"): 33,
+    ("torchvision", "convnext_tiny"): 18,
+    ("torchvision", "mobilenet_v2"): 10,
+    ("torchvision", "efficientnet_b0"): 9,
+    ("torchvision", "regnet_x_400mf"): 22,
+    ("torchvision", "swin_t"): 24,
+    ("timm", "vit_tiny_patch16_224"): 24,
+    ("timm", "repvgg_a0"): 17,
+    ("timm", "inception_resnet_v2"): 40,
+    ("timm", "darknetaa53"): 23,
+    ("timm", "mixer_s16_224"): 16,
+    ("timm", "cait_xxs24_224"): 50,
+    ("transformers", "ResNetForImageClassification"): 16,
+    ("transformers", "SwinForImageClassification"): 24,
+}
+"""Units by the papers' tables: blocks, or blocks times two where attention and MLP have a shortcut each (CaiT: 24 and
+the class attention's second half)."""
+
 
 @pytest.fixture(scope="module")
 def survey() -> pd.DataFrame:
@@ -56,6 +76,11 @@ def test_every_handle_kept_its_promises(survey: pd.DataFrame) -> None:
     adapted = survey[survey["adapted"] == "yes"]
     broken = adapted[adapted["handles"] != "ok"]
     assert broken[["network", "handles"]].to_numpy().tolist() == []
+
+
+def test_the_units_are_those_of_the_papers(survey: pd.DataFrame) -> None:
+    found = {(row["library"], row["network"]): row["units"] for _, row in survey.iterrows()}
+    assert {key: found[key] for key in _KNOWN} == {key: str(units) for key, units in _KNOWN.items()}
 
 
 def test_every_violation_says_where(survey: pd.DataFrame) -> None:
