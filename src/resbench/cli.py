@@ -178,6 +178,30 @@ def units(
     print(units_of(options, format.value))
 
 
+@app.command()
+def survey(
+    library: Annotated[
+        list[str] | None, typer.Argument(help="torchvision, timm, transformers; all three if none is named.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many families of each.")] = None,
+    out: Annotated[Path, typer.Option("--out", help="The table (CSV); finished rows in it are kept.")] = Path(
+        "survey.csv"
+    ),
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Networks at the same time.")] = 1,
+    timeout: Annotated[float, typer.Option("--timeout", min=1.0, help="Seconds for one network.")] = 300.0,
+) -> None:
+    """Adapt and judge the architectures of whole libraries, with random weights; nothing is downloaded.
+
+    Started again, it goes on with what is missing.
+
+    Example: resbench survey torchvision --limit 10 --out survey.csv
+    """
+    from resbench.survey.command import SurveyOptions, run_survey
+
+    with _interruptible("finished rows are kept; start the command again to go on"):
+        print(run_survey(SurveyOptions(tuple(library or ()), limit, out, jobs, timeout)))
+
+
 @claims_app.callback()
 def claims_default(context: typer.Context, format: JsonOption = ListFormat.table) -> None:
     """List the claims, show one, or write the lock.

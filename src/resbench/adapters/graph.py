@@ -113,8 +113,8 @@ class Graph:
         return [self.recording.ops[index] for index in sorted(indices)]
 
     def weights(self, values: Iterable[int]) -> int:
-        """How many of the operations behind ``values`` have a weight of two or more dimensions."""
-        return sum(any(p.ndim >= 2 for p in op.parameters) for op in self.operations(values))
+        """How many of the operations behind ``values`` have a weight matrix or kernel; a scale per channel is none."""
+        return sum(any(sum(d > 1 for d in p.shape) >= 2 for p in op.parameters) for op in self.operations(values))
 
     def dominates_on(self, start: int, end: int) -> list[int]:
         """The values that every way from ``start`` to ``end`` passes, from ``end`` back; without ``start``."""

@@ -6,6 +6,7 @@ where its addition was not executed, or its branch's contribution is exactly zer
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from resbench.adapters import ResidualUnit, Seen, observe
+from resbench.adapters import ResidualUnit, Seen, observe, output_of
 from resbench.errors import NotMeasured
 from resbench.experiments.unit_probes import enliven, one_thread, per_image, relative, seeded, working_copy
 from resbench.experiments.unit_shortcuts import difference_in_words
@@ -77,10 +78,15 @@ def _images(target: UserTarget) -> Tensor:
         return images
     small = F.adaptive_avg_pool2d(images, _SIDE)
     try:
-        target.model.train()(small)
+        # On a copy: models that fit themselves to a size (transformers' Swin shrinks its windows) keep their own.
+        trial = copy.deepcopy(target.model).eval()
+        before = output_of(trial(images))
+        trial(small)
+        unmarked = torch.equal(output_of(trial(images)), before)
+        trial.train()(small)
     except Exception:  # whatever the user's code raises: it is made for images of its own size
         return images
-    return small
+    return small if unmarked else images
 
 
 def _silent(target: UserTarget, images: Tensor) -> list[bool]:

@@ -38,11 +38,11 @@ def unit_training(member: UserMember) -> dict[str, Any]:
 
 
 def _statistics(model: nn.Module, images: Tensor) -> tuple[set[str], list[str]]:
-    """The normalisation layers that training passes use, and those of them whose running mean stays as it is."""
+    """The normalisation layers that training passes use, and those whose running statistics stay as they are."""
     before = {
-        name: module.running_mean.clone()
+        name: (module.running_mean.clone(), module.running_var.clone())
         for name, module in model.named_modules()
-        if isinstance(module, _BatchNorm) and module.running_mean is not None
+        if isinstance(module, _BatchNorm) and module.running_mean is not None and module.running_var is not None
     }
     used: set[str] = set()
 
@@ -54,11 +54,15 @@ def _statistics(model: nn.Module, images: Tensor) -> tuple[set[str], list[str]]:
     try:
         for _ in range(_PASSES if before else 0):
             model(images)
-            buffers = dict(model.named_buffers())
-            unmoved = [name for name in unmoved if torch.equal(before[name], buffers[f"{name}.running_mean"])]
+            unmoved = [name for name in unmoved if _at(model.get_submodule(name), *before[name])]
             if not unmoved:
                 break
     finally:
         for handle in handles:
             handle.remove()
     return used, [name for name in unmoved if name in used]
+
+
+def _at(norm: nn.Module, mean: Tensor, variance: Tensor) -> bool:
+    """Whether the running statistics are these.  Both count: the mean of two images at 1x1 is that of +1 and -1."""
+    return torch.equal(norm.get_buffer("running_mean"), mean) and torch.equal(norm.get_buffer("running_var"), variance)

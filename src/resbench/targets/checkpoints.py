@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 import sys
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +90,9 @@ def _channels(text: str, name: str) -> tuple[float, ...]:
 def _torch(path: Path) -> object:
     way_out = "save model.state_dict() with torch.save or as safetensors"
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # the error below says more than torch's notice of a pickle protocol
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         # torch names what it refused: "Unsupported global: GLOBAL mymodule.Net was not an allowed global".
         refused = re.search(r"GLOBAL (\S+)", str(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 import warnings
 from collections.abc import Sequence
@@ -157,7 +158,8 @@ def _example(model: nn.Module, options: TargetOptions, data: Labelled | None) ->
     for size in sizes[:-1]:
         example = torch.randn(_EXAMPLES, *size, device=options.device)
         try:
-            _output(model, example)
+            # On a copy: a size that fails may leave its marks (transformers' Swin shrinks its windows for good).
+            _output(copy.deepcopy(model), example)
             return example
         except Exception:  # too small for it, or not the size that it was built for
             continue
