@@ -33,7 +33,7 @@ class Scaled(nn.Module):
 
 
 class InPlace(nn.Module):
-    """Adds the shortcut in place to a part of a tensor, inside a scripted function: nothing for torch functions."""
+    """Adds the shortcut in place to a part of a tensor; then numbers that are of another shape, or constant."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,6 +42,7 @@ class InPlace(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv(x)[:, :3]
         y += x
+        y = y + y.mean((2, 3), keepdim=True)
         return y + torch.ones(y.shape)
 
 
@@ -98,7 +99,7 @@ def test_the_dispatcher_sees_the_additions(name: str, every: int, residual: int)
     assert (found.all, found.residual) == (every, residual)
 
 
-def test_the_dispatcher_sees_additions_in_place_and_no_constants() -> None:
+def test_the_dispatcher_sees_additions_in_place_and_no_others() -> None:
     found = count_additions(InPlace(), torch.randn(2, 3, 8, 8))
     assert (found.all, found.residual) == (1, 1)
 

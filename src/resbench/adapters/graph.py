@@ -25,6 +25,7 @@ _NONLINEAR = frozenset(
     scaled_dot_product_attention multi_head_attention_forward
     """.split()
 )
+_ELEMENTWISE = frozenset("add add_ __add__ __iadd__ __radd__ mul mul_ __mul__ __imul__ __rmul__ sub div".split())
 _NORMALISING = frozenset(("batch_norm", "layer_norm", "group_norm", "rms_norm", "instance_norm"))
 
 
@@ -113,8 +114,12 @@ class Graph:
         return [self.recording.ops[index] for index in sorted(indices)]
 
     def weights(self, values: Iterable[int]) -> int:
-        """How many of the operations behind ``values`` have a weight matrix or kernel; a scale per channel is none."""
-        return sum(any(sum(d > 1 for d in p.shape) >= 2 for p in op.parameters) for op in self.operations(values))
+        """How many of the operations behind ``values`` have a weight of two or more dimensions.
+
+        A parameter that is multiplied or added entry by entry is none, however it is shaped to fit (layer scale).
+        """
+        layers = [op for op in self.operations(values) if self._name(op) not in _ELEMENTWISE]
+        return sum(any(p.ndim >= 2 for p in op.parameters) for op in layers)
 
     def dominates_on(self, start: int, end: int) -> list[int]:
         """The values that every way from ``start`` to ``end`` passes, from ``end`` back; without ``start``."""
