@@ -29,7 +29,7 @@ class SurveyOptions:
     limit: int | None = None
     out: Path = field(default_factory=lambda: Path("survey.csv"))
     jobs: int = 1
-    timeout: float = 600.0
+    timeout: float = 300.0
 
 
 def run_survey(options: SurveyOptions) -> str:
