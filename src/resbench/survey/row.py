@@ -40,8 +40,8 @@ _SEED = 0
 def blank_row(family: Family) -> Row:
     """What is known of a row beforehand: the family, and the versions it is surveyed with."""
     return {
-        "library": family.library,
-        "version": version(family.library),
+        "library": family.package,
+        "version": version(family.package),
         "torch": torch.__version__.split("+")[0],
         "family": family.name,
         "networks": str(len(family.networks)),
@@ -55,8 +55,8 @@ def survey_row(family: Family) -> Row:
     try:
         name, size = _smallest(family)
         row |= {"network": name, "parameters": f"{size / 1e6:.3g}"}
-        build = partial(load_model, f"{family.library}:{name}")
-        if size > _CUT and family.library == "transformers":
+        build = partial(load_model, f"{family.package}:{name}")
+        if size > _CUT and family.package == "transformers":
             build = partial(_shallow, name)
             size = _parameters(build)
             row |= {"network": f"{name} ({_LAYERS} layers)", "parameters": f"{size / 1e6:.3g}"}
@@ -65,7 +65,7 @@ def survey_row(family: Family) -> Row:
         random.seed(_SEED)
         torch.manual_seed(_SEED)
         model = build().float().eval()
-        _surveyed(row, model, example_for(model, f"{family.library}:{name}"))
+        _surveyed(row, model, example_for(model, f"{family.package}:{name}"))
     except Exception as error:  # whatever a library's code raises is a fact about that network
         row.setdefault("adapted", "not run")
         row["why not"] = " ".join(str(error).split()) if isinstance(error, UserError) else one_line(error)
@@ -78,7 +78,7 @@ def _smallest(family: Family) -> tuple[str, int]:
     failure: Exception | None = None
     for name in family.networks:
         try:
-            sizes[name] = _parameters(partial(load_model, f"{family.library}:{name}"))
+            sizes[name] = _parameters(partial(load_model, f"{family.package}:{name}"))
         except Exception as error:  # it needs a missing package, its defaults do not fit each other, ...
             failure = error
     if failure is not None and not sizes:

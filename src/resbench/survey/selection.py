@@ -16,10 +16,10 @@ __all__ = ["LIBRARIES", "Family", "families"]
 class Family:
     """Networks of one kind, of which the survey takes the one with the fewest parameters.
 
-    ``library``: a key of :data:`LIBRARIES`.  ``networks``: as targets name them, without the library.
+    ``package``: a key of :data:`LIBRARIES`.  ``networks``: as targets name them, without the package.
     """
 
-    library: str
+    package: str
     name: str
     networks: tuple[str, ...]
 
