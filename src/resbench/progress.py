@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from resbench.records.results import Request
 
-__all__ = ["MeasurementProgress", "training_progress"]
+__all__ = ["CountProgress", "MeasurementProgress", "training_progress"]
 
 
 def _bar() -> Progress:
@@ -113,3 +113,28 @@ class TrainingProgress:
     def stop(self) -> None:
         if self._progress is not None:
             self._progress.stop()
+
+
+class CountProgress:
+    """A bar over ``total`` things of about the same cost; a context manager; nothing without a terminal."""
+
+    def __init__(self, total: int):
+        self._total = total
+        self._progress = _bar() if sys.stderr.isatty() else None
+
+    def __enter__(self) -> Self:
+        if self._progress is not None:
+            self._task = self._progress.add_task("starting", total=self._total)
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def doing(self, what: str, *, finished: int = 0) -> None:
+        """``what`` begins now; ``finished`` things have ended since the last call."""
+        if self._progress is not None:
+            self._progress.update(self._task, advance=finished, description=what[:48])

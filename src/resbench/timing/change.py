@@ -9,7 +9,17 @@ from enum import StrEnum
 
 import numpy as np
 
-__all__ = ["ALPHA", "MARGIN", "Change", "Ratio", "geometric_mean", "holm", "ratio_of_processes", "verdict"]
+__all__ = [
+    "ALPHA",
+    "MARGIN",
+    "Change",
+    "Ratio",
+    "geometric_mean",
+    "holm",
+    "ratio_of_pairs",
+    "ratio_of_processes",
+    "verdict",
+]
 
 ALPHA = 0.01
 """Probability of a false SLOWER or FASTER among *all* the cases of one comparison (Holm 1979)."""
@@ -74,11 +84,32 @@ def holm(values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def verdict(ratio: Ratio, p: float, margin: float = MARGIN) -> Change:
-    """SLOWER or FASTER: significant (``p``, adjusted) and beyond ``margin``.  SAME: the interval lies within it."""
-    if p < ALPHA and ratio.estimate >= 1 + margin:
+def ratio_of_pairs(logarithms: Sequence[float], alpha: float = ALPHA) -> Ratio | None:
+    """The ratio of two sides from one log ratio a pair of processes that ran in lock step: Student's t interval.
+
+    None of fewer than two pairs.
+    """
+    from scipy.stats import t as student
+
+    values = np.asarray(logarithms, float)
+    if len(values) < 2:
+        return None
+    mean, error = float(values.mean()), float(values.std(ddof=1)) / math.sqrt(len(values))
+    if error == 0.0:
+        return Ratio(math.exp(mean), math.exp(mean), math.exp(mean), 0.0 if mean else 1.0)
+    half = error * float(student.ppf(1 - alpha / 2, len(values) - 1))
+    p = 2 * float(student.sf(abs(mean) / error, len(values) - 1))
+    return Ratio(math.exp(mean), math.exp(mean - half), math.exp(mean + half), p)
+
+
+def verdict(ratio: Ratio, p: float, margin: float = MARGIN, alpha: float = ALPHA) -> Change:
+    """SLOWER or FASTER: significant (``p``, adjusted) and beyond ``margin``.  SAME: the interval lies within it.
+
+    ``alpha``: the level, where one comparison is looked at more than once.
+    """
+    if p < alpha and ratio.estimate >= 1 + margin:
         return Change.SLOWER
-    if p < ALPHA and ratio.estimate <= 1 / (1 + margin):
+    if p < alpha and ratio.estimate <= 1 / (1 + margin):
         return Change.FASTER
     if 1 / (1 + margin) < ratio.low and ratio.high < 1 + margin:
         return Change.SAME
