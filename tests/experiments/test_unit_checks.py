@@ -277,6 +277,12 @@ X = torch.linspace(-2, 3, 48, dtype=torch.float64).reshape(2, 3, 2, 4)
     [
         (0.9 * X, "it is 0.9 x its input"),
         (-X, "it is -1 x its input"),
+        (0.999995 * X, "it is 0.999995 x its input"),
+        (1.0000000002 * X, "it is 1.0000000002 x its input"),
+        (
+            X * torch.tensor([1.0, 0.99998, 1.00004])[:, None, None],
+            "it is its input scaled channel by channel, by 0.99998 to 1.00004",
+        ),
         (0 * X, "it is zero"),
         (X.relu(), "it is its input with its negative entries set to 0"),
         (X * torch.tensor([1.0, 2.0, 3.0])[:, None, None], "it is its input scaled channel by channel, by 1 to 3"),

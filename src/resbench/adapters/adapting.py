@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from resbench.adapters.errors import CannotAdapt
 from resbench.adapters.finding import find_units
-from resbench.adapters.recording import tensors_in
 from resbench.adapters.unit import ResidualUnit
+from resbench.adapters.values import tensors_in
 
 __all__ = ["adapt", "output_of"]
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from resbench.adapters.recording import Op, Recording, Ref
+from resbench.adapters.values import Op, Recording, Ref
 
 __all__ = ["Addition", "Graph"]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from resbench.adapters.recording import tensors_in
 from resbench.adapters.unit import ResidualUnit
+from resbench.adapters.values import tensors_in
 from resbench.adapters.watching import Watcher
 
 __all__ = ["Seen", "observe"]

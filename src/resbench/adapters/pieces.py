@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from resbench.adapters.recording import BufferRef, Call, Op, Recording, Ref, map_tensors, refs_in, tensors_in
+from resbench.adapters.values import BufferRef, Call, Op, Recording, Ref, map_tensors, refs_in, tensors_in
 
 __all__ = ["NotSelfContained", "Piece", "piece"]
 

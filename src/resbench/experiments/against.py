@@ -33,6 +33,7 @@ from resbench.experiments.against_units import (
     structure,
 )
 from resbench.experiments.against_weights import CannotMatch, Match, lent, match, restored, seeded
+from resbench.experiments.probes import noise
 from resbench.experiments.reading import reads
 from resbench.records.measurement import Measurement
 from resbench.records.results import Result
@@ -121,7 +122,7 @@ def _random_images(new: UserTarget, old: UserTarget) -> Tensor:
     """Standard normal numbers; as many images as both examples have where the networks take no other number."""
     least = max(len(new.example), len(old.example))
     size = (max(RANDOM_IMAGES, least), *new.example.shape[1:])
-    images = _normal(new.example.new_empty(size), new.seed)
+    images = noise(new.example.new_empty(size), new.seed)
     if all(_runs(target.model, images, images.dtype) is None for target in (new, old)):
         return images
     for target in (new, old):
@@ -130,11 +131,6 @@ def _random_images(new: UserTarget, old: UserTarget) -> Tensor:
             said = str(error).strip().splitlines() or [type(error).__name__]
             raise UserError(f"{target.name}: forward raised on images {tuple(images[:least].shape)}: {said[0]}")
     return images[:least]
-
-
-def _normal(like: Tensor, seed: int) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(like.shape, generator=generator, dtype=torch.float64).to(like)
 
 
 def _given(data: tuple[Tensor, Tensor], seed: int) -> Inputs:
@@ -171,7 +167,7 @@ def _parts(
     giver, taker, weights = (old, new, found) if forwards else (new, old, found.reversed)
     # A trained network has been through data; its own weights are what is asked about.  Other images than those of the
     # comparison: statistics of the same images would not move in a train step, whatever the momentum.
-    lived_in = None if giver.trained or found.how == "own" else _normal(images, new.seed + 1)
+    lived_in = None if giver.trained or found.how == "own" else noise(images, new.seed + 1)
     tolerance = max(tolerance_of(target.model, dtype) for target in (new, old))
     sides = [Side(target.name, target.model, target.units) for target in (new, old)]
     pair = Pair(sides[0], sides[1], found, dtype, tolerance, new.seed)

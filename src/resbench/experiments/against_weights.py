@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from resbench.errors import UserError
+from resbench.experiments.probes import copied, modes_kept
 
 __all__ = ["CannotMatch", "Match", "buffers_of", "lent", "match", "parameters_of", "restored", "seeded"]
 
@@ -180,24 +181,8 @@ def restored(*networks: nn.Module, parameters: bool = True, dtype: torch.dtype |
 
     ``parameters``: False where only a pass is run, which changes buffers at most.
     """
-    modules = {id(module): module for network in networks for module in network.modules()}.values()
-    modes = [(module, dict(module._buffers), module.training) for module in modules]
-    held: dict[int, Tensor] = {id(b): b for _, kept, _ in modes for b in kept.values() if b is not None}
-    if parameters:
-        held |= {id(p): p for network in networks for p in network.parameters()}
-    # The tensors stay the same objects: whoever holds one sees the copy as well.
-    data = [(tensor, tensor.data) for tensor in held.values()]
-    try:
-        for tensor, own in data:
-            tensor.data = own.to(dtype if dtype is not None and own.is_floating_point() else own.dtype, copy=True)
+    with modes_kept(*networks), copied(*networks, dtype=dtype, parameters=parameters):
         yield
-    finally:
-        for tensor, own in data:
-            tensor.data = own
-        for module, kept, training in modes:
-            module._buffers.clear()
-            module._buffers.update(kept)
-            module.training = training
 
 
 @contextmanager

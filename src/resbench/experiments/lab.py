@@ -16,6 +16,7 @@ from resbench.claims.loader import resolve_quantity
 from resbench.claims.model import Expectation
 from resbench.errors import NotMeasured, UserError
 from resbench.experiments.reading import requests_of
+from resbench.experiments.threads import one_thread
 from resbench.records.measurement import Measurement
 from resbench.records.partial import PartialResults
 from resbench.records.results import Request, Result
@@ -92,7 +93,7 @@ class Lab:
         for request in waiting:
             self._attempt(request, lambda r: self._target(r.network))
         together = [r for r in waiting if r not in self._results and not self._alone(r)]
-        with _single_threaded_operators():
+        with one_thread():
             pool = ThreadPoolExecutor(workers())
             futures: dict[Future[Result], Request] = {pool.submit(self._run, r): r for r in together}
             try:
@@ -138,7 +139,7 @@ class Lab:
         return request.experiment in ALONE
 
     def _operators(self) -> AbstractContextManager[None]:
-        return _single_threaded_operators()
+        return one_thread()
 
     def _attempt(self, request: Request, action: Callable[[Request], Any]) -> None:
         """Do ``action``; remember an exception as the request's result.  A user's error ends the run."""
@@ -250,16 +251,3 @@ def _without_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
-
-
-@contextmanager
-def _single_threaded_operators() -> Iterator[None]:
-    """Thin networks gain nothing from threads inside operators; experiments run beside each other instead."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

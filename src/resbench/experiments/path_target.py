@@ -18,7 +18,11 @@ from resbench.targets.target import UserTarget
 __all__ = ["linearised_target"]
 
 _TOLERANCE = 1e-3
-"""Relative; float32 sums over a hundred units stay below 1e-5, another function of the input does not."""
+"""Relative, of norms.  In the sum over all paths rounding alone gave 0 for torchvision's resnet18, resnet50 and
+resnet152, 1.0e-6 for timm's resnetv2_50, 1.4e-6 for its resnetv2_152 and 1.5e-6 for resnet1001-preact (333 units):
+float32 on a CPU, one thread, initial weights, 4 random images of 64 (the last: 32) pixels a side, the largest of three
+seeds.  A tanh between two units of a small network, or a gate around them, gave 0.17 and more.  GPUs, which may round
+products to TF32, were not measured."""
 
 
 def linearised_target(target: UserTarget, images: Tensor, labels: Tensor) -> Linearised:

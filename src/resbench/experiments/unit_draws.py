@@ -20,7 +20,8 @@ from torch.nn import functional as F
 
 from resbench.adapters import ResidualUnit, Seen, observe, output_of
 from resbench.errors import NotMeasured
-from resbench.experiments.unit_probes import enliven, one_thread, per_image, relative, seeded, working_copy
+from resbench.experiments.threads import one_thread
+from resbench.experiments.unit_probes import enliven, per_image, relative, seeded, working_copy
 from resbench.experiments.unit_shortcuts import difference_in_words
 from resbench.targets.target import UserMember, UserTarget
 

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from resbench.adapters import observe, output_of
-from resbench.experiments.unit_probes import enliven, forget, noise, per_image, precise_copy
+from resbench.experiments.probes import noise
+from resbench.experiments.unit_probes import enliven, forget, per_image, precise_copy
 from resbench.targets.target import UserMember, UserTarget
 
 __all__ = ["unit_modes"]

@@ -15,14 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from resbench.adapters import output_of
+from resbench.experiments.probes import copied, modes_kept, noise
 from resbench.targets.target import UserTarget
 
 __all__ = [
     "enliven",
     "forget",
     "freeze_layers",
-    "noise",
-    "one_thread",
     "per_image",
     "precise_copy",
     "relative",
@@ -35,28 +34,18 @@ __all__ = [
 def working_copy(model: nn.Module, dtype: torch.dtype) -> Iterator[None]:
     """Inside, the floating-point weights and buffers are copies in ``dtype``; modes and flags may be changed as well.
 
-    The tensor objects stay, only what they hold is exchanged: whoever keeps a parameter or a buffer sees the copy.
+    See :func:`resbench.experiments.probes.copied`.
     """
-    parameters = [(p, p.data, p.requires_grad) for p in model.parameters()]
-    buffers = [(module, name, b) for module in model.modules() for name, b in module._buffers.items() if b is not None]
-    held = {id(buffer): (buffer, buffer.data) for _, _, buffer in buffers}
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        for tensor, data in [*((p, data) for p, data, _ in parameters), *held.values()]:
-            tensor.data = data.to(dtype, copy=True) if data.is_floating_point() else data.clone()
-        forget(model)
-        yield
-    finally:
-        for parameter, data, flag in parameters:
-            parameter.data = data
-            parameter.requires_grad_(flag)
-        for buffer, data in held.values():
-            buffer.data = data
-        for module, name, buffer in buffers:
-            module._buffers[name] = buffer
-        forget(model)
-        for module, mode in modes:
-            module.training = mode
+    flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    with modes_kept(model):
+        try:
+            with copied(model, dtype=dtype):
+                forget(model)
+                yield
+        finally:
+            for parameter, flag in flags:
+                parameter.requires_grad_(flag)
+            forget(model)
 
 
 def forget(model: nn.Module) -> None:
@@ -100,23 +89,6 @@ def seeded(target: UserTarget) -> Iterator[None]:
         finally:
             random.setstate(python)
             np.random.set_state(arrays)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Operators in one thread: two small images gain nothing from more, and lose much where the cores are busy."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def noise(like: Tensor, seed: int) -> Tensor:
-    """Standard normal numbers in the shape, type and place of ``like``, the same for a seed on every device."""
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(like.shape, generator=generator, dtype=torch.float64).to(like)
 
 
 def enliven(model: nn.Module) -> None:

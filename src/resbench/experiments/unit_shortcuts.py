@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from resbench.adapters import ResidualUnit
-from resbench.experiments.unit_probes import noise, precise_copy, relative
+from resbench.experiments.probes import noise
+from resbench.experiments.unit_probes import precise_copy, relative
 from resbench.targets.target import UserMember
 
 __all__ = ["difference_in_words", "unit_shortcuts"]
@@ -132,18 +133,24 @@ def difference_in_words(verb: str, measured: Tensor, expected: Tensor, name: str
         return f"{verb} zero"
     factor = float((measured * expected).sum() / (expected * expected).sum())
     if relative(factor * expected, measured) < _CLOSE:
-        return f"{verb} {factor:.4g} x {name}"
+        return f"{verb} {_in_digits(factor)} x {name}"
     if relative(torch.relu(expected), measured) < _CLOSE:
         return f"{verb} {name} with its negative entries set to 0"
     if expected.ndim > 2 and (span := _channel_factors(measured, expected)) is not None:
-        return f"{verb} {name} scaled channel by channel, by {span[0]:.4g} to {span[1]:.4g}"
+        return f"{verb} {name} scaled channel by channel, by {_in_digits(span[0])} to {_in_digits(span[1])}"
     nonzero = expected != 0
     ratio = measured[nonzero] / expected[nonzero]
     low, high = float(ratio.min()), float(ratio.max())
     if low >= 0 and high <= 1:
-        return f"{verb} {name} times a gate of {low:.4g} to {high:.4g}"
+        return f"{verb} {name} times a gate of {_in_digits(low)} to {_in_digits(high)}"
     largest, scale = float((measured - expected).abs().max()), float(expected.abs().max())
     return f"{verb} not {name}: they differ by up to {largest:.3g} where {name} goes up to {scale:.3g}"
+
+
+def _in_digits(factor: float) -> str:
+    """Four digits, or as many as tell the factor from 1: a shortcut that is scaled by 0.999995 is not kept by 1."""
+    written = (f"{factor:.{digits}g}" for digits in range(4, 18))
+    return f"{factor:.4g}" if factor == 1 else next(text for text in written if float(text) != 1)
 
 
 def _channel_factors(measured: Tensor, expected: Tensor) -> tuple[float, float] | None:

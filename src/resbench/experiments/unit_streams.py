@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from resbench.adapters import ResidualUnit, Seen, observe
-from resbench.experiments.unit_probes import enliven, noise, precise_copy, relative
+from resbench.experiments.probes import noise
+from resbench.experiments.unit_probes import enliven, precise_copy, relative
 from resbench.experiments.unit_shortcuts import difference_in_words
 from resbench.targets.target import UserMember
 

@@ -1,9 +1,10 @@
-"""Residual additions of a network as torch's dispatcher sees them: a second opinion, independent of ``adapters``.
+"""Residual additions of a network as torch's dispatcher sees them: a second opinion on what ``adapters`` finds.
 
-The dispatcher is called for every kernel, whatever module or script asks for it.  For each stored tensor it is noted
-which earlier ones it was computed from.  An addition of two tensors of one shape, both of which depend on the input, is
-*residual* if one of them was computed from the other: then one term came past what the other went through (Veit 2016,
-equation 1).  Additions whose shortcut is a projection are not told from parallel branches this way.
+Nothing of its recording or its search is used.  The dispatcher is called for every kernel, whatever module or script
+asks for it.  For each stored tensor it is noted which earlier ones it was computed from.  An addition of two tensors of
+one shape, both of which depend on the input, is *residual* if one of them was computed from the other: then one term
+came past what the other went through (Veit 2016, equation 1).  Additions whose shortcut is a projection are not told
+from parallel branches this way.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from resbench.adapters.values import tensors_in
 
 __all__ = ["Additions", "count_additions"]
 
@@ -52,7 +55,7 @@ class _Watch(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        given = list(_tensors((args, kwargs or {})))
+        given = list(tensors_in((args, kwargs or {})))
         if func in _ADD:
             self._count([t for t in given[:2] if t.dim()])
         behind = 0
@@ -77,7 +80,7 @@ class _Watch(TorchDispatchMode):
         """The result's storages, and those that the function writes to, hold something new; views hold the same."""
         old = {_storage(tensor) for tensor in given}
         written = {_storage(t) for t, written in zip(given, _written(changes), strict=False) if written}
-        new = {_storage(tensor): tensor for tensor in _tensors(result)}
+        new = {_storage(tensor): tensor for tensor in tensors_in(result)}
         for storage, tensor in new.items():
             if storage not in old:
                 self._alive.append(tensor)  # so that no other tensor gets its storage
@@ -97,14 +100,3 @@ def _written(func: Any) -> Iterator[bool]:
 def _storage(tensor: Tensor) -> int:
     address: int = tensor.untyped_storage()._cdata
     return address
-
-
-def _tensors(tree: Any) -> Iterator[Tensor]:
-    if isinstance(tree, Tensor):
-        yield tree
-    elif isinstance(tree, tuple | list):
-        for item in tree:
-            yield from _tensors(item)
-    elif isinstance(tree, dict):
-        for item in tree.values():
-            yield from _tensors(item)
