@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup claims test lint types clean
+.PHONY: setup claims test bench dashboard lint types clean
 
 setup: $(VENV)/.installed
 
@@ -16,6 +16,15 @@ $(VENV)/.installed: pyproject.toml
 
 claims: setup
 	$(BIN)/python -m pytest -m claims tests/claims
+
+# Times the default cases (about three minutes), and shows them beside what pytest-benchmark saw.
+bench: setup
+	$(BIN)/resbench bench
+	$(BIN)/python -m pytest -m bench tests/bench
+
+# asv's site of baselines/asv, in .asv/html; `asv preview` serves it.
+dashboard: setup
+	$(BIN)/resbench export site
 
 lint: setup
 	$(BIN)/ruff check .

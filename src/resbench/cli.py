@@ -12,6 +12,11 @@ from typing import Annotated
 
 import typer
 
+from resbench.commands.ab import ab
+from resbench.commands.bench import bench
+from resbench.commands.compare import compare
+from resbench.commands.doctor import doctor
+from resbench.commands.export import export_app
 from resbench.errors import NotMeasured, UserError
 
 __all__ = ["app", "main", "run"]
@@ -27,6 +32,9 @@ app = typer.Typer(
 )
 claims_app = typer.Typer(help="The catalogue of claims.", invoke_without_command=True, rich_markup_mode=None)
 app.add_typer(claims_app, name="claims")
+for command in (bench, ab, compare, doctor):
+    app.command()(command)
+app.add_typer(export_app, name="export")
 
 
 class Format(StrEnum):

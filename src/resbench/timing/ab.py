@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from statistics import fmean
+from typing import Any
 
 import msgspec
 
@@ -15,9 +16,9 @@ from resbench.timing.lockstep import CannotRun, PairSamples, fastest_mean, log_r
 from resbench.timing.processes import Side, Worker, WorkerDied
 from resbench.timing.rounds import Listener
 from resbench.timing.worker.case import Case, CaseError
-from resbench.timing.worker.seen import Counts
+from resbench.timing.worker.seen import Counts, Rates
 
-__all__ = ["LOOKS", "PAIRS", "SECONDS", "AbOptions", "AbRow", "judge_rows", "run_ab"]
+__all__ = ["LOOKS", "PAIRS", "SECONDS", "AbOptions", "AbResult", "AbRow", "judge_rows", "run_ab"]
 
 PAIRS = 5
 SECONDS = 2.0
@@ -59,6 +60,15 @@ class AbRow:
         return fmean(fastest_mean(p.base) for p in self.pairs), fmean(fastest_mean(p.head) for p in self.pairs)
 
 
+@dataclass(frozen=True)
+class AbResult:
+    """``facts``: of the hardware.  ``rates``: what it was measured to reach, for the cases' devices and formats."""
+
+    rows: tuple[AbRow, ...]
+    facts: dict[str, Any]
+    rates: tuple[Rates, ...]
+
+
 @dataclass
 class _State:
     rows: list[AbRow]
@@ -67,7 +77,7 @@ class _State:
 
 def run_ab(
     base: Side, head: Side, cases: Sequence[tuple[Case, Case]], options: AbOptions, listener: Listener | None = None
-) -> list[AbRow]:
+) -> AbResult:
     """Measure and judge ``cases``, each a case for base and one for head.
 
     Raises:
@@ -153,13 +163,21 @@ def _started(stack: ExitStack, base: Side, head: Side, *, swap: bool) -> tuple[W
     return (b, a) if swap else (a, b)
 
 
-def _counted(base: Side, head: Side, rows: Sequence[AbRow]) -> list[AbRow]:
-    """The rows with what each side's step does, counted in processes of their own."""
+def _counted(base: Side, head: Side, rows: Sequence[AbRow]) -> AbResult:
+    """The rows with what each side's step does, counted in processes of their own; and what the machine can do."""
     counted: list[list[Counts | None]] = []
+    facts: dict[str, Any] = {}
+    rates: list[Rates] = []
     for side, cases in ((base, [row.base for row in rows]), (head, [row.head for row in rows])):
         with Worker(side) as worker:
             counted.append([_count(worker, case) if row.pairs else None for case, row in zip(cases, rows, strict=True)])
-    return [replace(row, counts=(first, second)) for row, first, second in zip(rows, *counted, strict=True)]
+            if side is head:
+                for device, dtype in dict.fromkeys((case.device, case.dtype) for case in cases):
+                    answer = worker.ask("rates", device=device, dtype=dtype)
+                    rates.append(msgspec.convert(answer["rates"], Rates, str_keys=True, strict=False))
+                    facts = answer["facts"]
+    judged = [replace(row, counts=(first, second)) for row, first, second in zip(rows, *counted, strict=True)]
+    return AbResult(tuple(judged), facts, tuple(rates))
 
 
 def _count(worker: Worker, case: Case) -> Counts | None:

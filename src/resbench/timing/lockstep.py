@@ -22,8 +22,8 @@ __all__ = ["BLOCK_SECONDS", "FASTEST", "CannotRun", "PairSamples", "fastest_mean
 BLOCK_SECONDS = 0.004
 """A call's least length: some 50 times what waking the other process costs."""
 
-FASTEST = 0.25
-"""The share of each side's calls that is averaged: see :func:`fastest_mean`."""
+FASTEST = 0.1
+"""The share of a side's calls that is averaged: see :func:`fastest_mean`."""
 
 _FEWEST = 6
 """Rounds of four calls, however slow a step is."""
@@ -41,11 +41,15 @@ class CannotRun(Exception):
 
 @dataclass(frozen=True)
 class PairSamples:
-    """One pair's calls in the order in which they were made: seconds per step, ``steps`` steps a call."""
+    """One pair's calls in the order in which they were made: seconds per step, ``steps`` steps a call.
+
+    ``warmup``: steps before, on the side that did more.  ``steady``: whether both sides were steady then.
+    """
 
     base: tuple[float, ...]
     head: tuple[float, ...]
     steps: int
+    warmup: int
     steady: bool
 
 
@@ -75,7 +79,8 @@ def run_pair(base: Worker, head: Worker, cases: tuple[Case, Case], seconds: floa
             taken[side].append(float(sides[side].ask("time", steps=steps)["seconds"]))
     for worker in sides:
         worker.ask("close")
-    return PairSamples(tuple(taken[0]), tuple(taken[1]), steps, all(answer["steady"] for answer in warm))
+    warmup, steady = max(int(answer["warmup"]) for answer in warm), all(answer["steady"] for answer in warm)
+    return PairSamples(tuple(taken[0]), tuple(taken[1]), steps, warmup, steady)
 
 
 def _both(sides: Sequence[Worker], cases: Sequence[Case]) -> None:

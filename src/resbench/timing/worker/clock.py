@@ -108,7 +108,7 @@ class CudaClock:
         finally:
             if collecting:
                 gc.enable()
-        return sum(begin.elapsed_time(end) for begin, end in marks) / 1e3
+        return float(sum(begin.elapsed_time(end) for begin, end in marks)) / 1e3
 
 
 def clock_for(*, cuda: bool, flushed: bool = False) -> Clock:

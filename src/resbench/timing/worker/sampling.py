@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from .allocator import pin_allocator
 from .case import Case
 from .clock import Clock, Timed, clock_for
 from .machine import state
@@ -75,9 +76,12 @@ def sample(
 def measure(case: Case, *, seconds: float = 0.5) -> Round:
     """One round of ``case`` in this process: warm-up, then samples for about ``seconds``.
 
+    From then on the process keeps the memory that it frees (:func:`.allocator.pin_allocator`).
+
     Raises:
         CaseError: the case cannot be timed here.
     """
+    pin_allocator()
     work = prepare(case)
     try:
         clock = clock_for(cuda=case.cuda, flushed=case.cache == "flushed")

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from .allocator import pin_allocator
 from .case import Case, CaseError
 from .clock import Clock, clock_for
 from .machine import facts
@@ -125,6 +126,7 @@ def serve() -> None:
     """Answer until standard input ends."""
     import warnings
 
+    pin_allocator()
     warnings.simplefilter("ignore")  # of the libraries under test; their errors are answers
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -119,24 +120,19 @@ def _probability(text: str) -> float:
 
 
 def _torchvision(name: str, width: int) -> nn.Module:
-    from torchvision.models import resnet
-
-    block: Any = getattr(resnet, name)
+    block: Any = getattr(import_module("torchvision.models.resnet"), name)
     return block(width * int(block.expansion), width)  # type: ignore[no-any-return]
 
 
 def _timm(name: str, width: int) -> nn.Module:
-    from timm.layers import BatchNormAct2d, create_conv2d
-    from timm.models import resnet, resnetv2
-
+    layers: Any = import_module("timm.layers")
     if name in ("BasicBlock", "Bottleneck"):
-        block: Any = getattr(resnet, name)
+        block: Any = getattr(import_module("timm.models.resnet"), name)
         return block(width * int(block.expansion), width)  # type: ignore[no-any-return]
     expansion = 4 if name == "PreActBottleneck" else 1
-    preact: Any = getattr(resnetv2, name)
-    return preact(  # type: ignore[no-any-return]
-        width * expansion, width * expansion, 1 / expansion, conv_layer=create_conv2d, norm_layer=BatchNormAct2d
-    )
+    preact: Any = getattr(import_module("timm.models.resnetv2"), name)
+    made = {"conv_layer": layers.create_conv2d, "norm_layer": layers.BatchNormAct2d}  # as in its resnetv2_50
+    return preact(width * expansion, width * expansion, 1 / expansion, **made)  # type: ignore[no-any-return]
 
 
 PEERS: dict[str, tuple[str, Callable[[str, int], nn.Module]]] = {

@@ -1,0 +1,1 @@
+"""Commands, one function a file; nothing heavy is imported before it is needed."""
