@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 
@@ -18,3 +20,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason="takes times: pytest -m bench"))
     elif timed and not config.pluginmanager.hasplugin("benchmark"):
         raise pytest.UsageError("pytest-benchmark is not installed: pip install 'resbench[bench]'")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
+    """pytest-benchmark knows neither torch nor GPUs: its file gets the environment as resbench's own runs have it."""
+    from resbench.records.environment import environment
+    from resbench.timing.readers import EXTRA
+    from resbench.timing.worker.hardware import facts
+
+    machine_info[EXTRA] = {**environment(), **facts()}

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from timing_samples import NETWORK, PREACT, around, make_record, make_run
+from timing_samples import ENVIRONMENT, NETWORK, PREACT, around, make_record, make_run
 
 from resbench.errors import UserError
 from resbench.timing.change import Change
@@ -85,6 +85,13 @@ def test_a_benchmark_whose_parameter_is_a_case(folder: Path) -> None:
     assert found.records[0].key == PREACT
     assert seconds(found.records[0]) == pytest.approx(0.2)
     assert found.environment["git"] == {"commit": "abc", "dirty": True, "date": "2026-11-20T10:00:00+01:00"}
+
+
+def test_the_environment_that_resbench_wrote_is_taken_whole(folder: Path) -> None:
+    document = pytest_document(param=PREACT, stats={"data": [0.1]})
+    document["machine_info"][EXTRA] = {**ENVIRONMENT, "gpu": "NVIDIA H200"}
+    found = read(write(folder / "a.json", document)).environment
+    assert found == {**ENVIRONMENT, "gpu": "NVIDIA H200", "tool": "pytest-benchmark 5.1.0"}
 
 
 def test_a_file_without_samples_has_its_median(folder: Path) -> None:

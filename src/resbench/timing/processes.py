@@ -69,6 +69,7 @@ class Worker:
                 env=_environment(side),
             )
         except OSError as error:
+            self._errors.close()
             raise UserError(f"{side.name}: cannot start {side.python}: {error.strerror or error}") from error
         if cores and hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(self._process.pid, cores)

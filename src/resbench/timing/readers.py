@@ -27,7 +27,8 @@ from resbench.timing.worker.suites import Place, case_at
 __all__ = ["EXTRA", "read"]
 
 EXTRA = "resbench"
-"""Under this name of pytest-benchmark's ``extra_info`` stands a whole :class:`TimingRecord`."""
+"""Under this name stand a whole :class:`TimingRecord` in pytest-benchmark's ``extra_info``, and an environment in its
+``machine_info``."""
 
 _ONE_PROCESS_A_SAMPLE = "resbench-"
 """asv's environments of this name were written by ``resbench export asv``: each sample is the median of a process."""
@@ -60,20 +61,22 @@ def read(name: str) -> TimingRun:
 
 
 def _pytest_benchmark(document: Mapping[str, Any], path: Path) -> TimingRun:
-    commit = document.get("commit_info") or {}
     machine = document["machine_info"]
+    environment = machine.get(EXTRA) or _pytest_environment(machine, document.get("commit_info") or {})
+    environment = {**environment, "tool": f"pytest-benchmark {document.get('version', '')}".strip()}
+    records = tuple(_pytest_record(one, path) for one in document["benchmarks"])
+    return _run(path, str(document.get("datetime") or ""), environment, records)
+
+
+def _pytest_environment(machine: Mapping[str, Any], commit: Mapping[str, Any]) -> dict[str, Any]:
     cpu = machine.get("cpu") or {}
-    environment = {
+    return {
         "python": machine.get("python_version"),
         "system": f"{machine.get('system')} {machine.get('machine')}",
         "cpu": cpu.get("brand_raw") or machine.get("processor") or machine.get("machine"),
         "cores": cpu.get("count"),
-        "gpu": machine.get("gpu"),
         "git": _git(commit.get("id"), commit.get("dirty"), commit.get("time")),
-        "tool": f"pytest-benchmark {document.get('version', '')}".strip(),
     }
-    records = tuple(_pytest_record(one, path) for one in document["benchmarks"])
-    return _run(path, str(document.get("datetime") or ""), environment, records)
 
 
 def _pytest_record(one: Mapping[str, Any], path: Path) -> TimingRecord:

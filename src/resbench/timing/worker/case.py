@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Literal, get_args
 
@@ -116,7 +117,7 @@ def parse(key: str) -> Case:
     # A model's name may hold slashes only inside its subject, so the parts are counted from the right.
     parts = key.split("/")
     cache = parts.pop() if parts[-1] in get_args(Cache) else "warm"
-    if len(parts) < 8 or not parts[-2].removeprefix("b").isdigit():
+    if len(parts) < 8 or not re.fullmatch("b[1-9][0-9]*", parts[-2]):
         raise CaseError(f"'{key}' is no case: SUBJECT/SHAPE/PASS/DTYPE/FORMAT/MODE/bBATCH/DEVICE")
     subject, (shape, passing, dtype, format, mode, batch, device) = "/".join(parts[:-7]), parts[-7:]
     try:
