@@ -27,6 +27,6 @@ def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
     """pytest-benchmark knows neither torch nor GPUs: its file gets the environment as resbench's own runs have it."""
     from resbench.records.environment import environment
     from resbench.timing.readers import EXTRA
-    from resbench.timing.worker.hardware import facts
+    from resbench.timing.worker.machine import facts
 
     machine_info[EXTRA] = {**environment(), **facts()}

@@ -1,8 +1,8 @@
 """The default cases by pytest-benchmark's fixture, with resbench's clock.
 
-pytest-benchmark calibrates and times by itself, which neither warms up until steady nor waits for a GPU.  So the samples
-are resbench's, and pytest-benchmark gets them one a round through its public interface: its timer is a clock that shows
-the sample that is replayed.  ``extra_info`` has the whole record, which ``resbench compare`` reads.
+pytest-benchmark's own timing neither warms up until steady nor waits for a GPU.  So the samples are resbench's, and
+pytest-benchmark gets them one a round through its public interface: its timer is a clock that shows the sample that is
+replayed.  ``extra_info`` has the whole record, which ``resbench compare`` reads.
 """
 
 from __future__ import annotations

@@ -177,3 +177,23 @@ def test_paths_are_refused_where_units_do_not_follow_each_other(route: str, mess
         return
     with pytest.raises(NotMeasured, match=message):
         linearised_target(target, images, labels)
+
+
+class TwoInside(nn.Module):
+    """Two units written out inside one module, as a transformer's block has them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(4, 4, 3, 1, 1), nn.Conv2d(4, 4, 3, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + F.relu(self.a(x))
+        return x + F.relu(self.b(x))
+
+
+def test_paths_are_refused_where_the_first_unit_lies_within_a_module() -> None:
+    torch.manual_seed(0)
+    images, labels = torch.randn(4, 4, 8, 8), torch.arange(4)
+    model = nn.Sequential(TwoInside(), TwoInside(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))
+    with pytest.raises(NotMeasured, match="no paths: the input of .* lies within a module"):
+        linearised_target(as_target(model.eval(), images, labels), images, labels)

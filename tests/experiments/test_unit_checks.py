@@ -296,6 +296,10 @@ def test_differences_in_words(measured: Tensor, words: str) -> None:
     assert difference_in_words("it is", measured, X, "its input") == words
 
 
+def test_a_difference_from_nothing_in_words() -> None:
+    assert difference_in_words("it is", -X.abs(), 0 * X, "its input") == "it is up to 3, where its input is zero"
+
+
 def counted(p: list[float], used: list[int], passes: int) -> tuple[dict[str, Any], ...]:
     n = len(p)
     return (

@@ -120,6 +120,19 @@ def test_bench_lists_what_is_missing_and_why() -> None:
     assert "ms!" in text
 
 
+def test_reasons_that_differ_in_figures_only_are_one_note() -> None:
+    rounds = make("a", 1.0).records[0].rounds
+    records = [
+        TimingRecord(parse(key), "1", rounds, unhealthy=(f"other programs used {index}.5 cores: stop them",))
+        for index, key in enumerate(KEYS)
+    ]
+    records += [TimingRecord(parse(KEYS[0].replace("b32", "b1")), "1", rounds)]
+    text = " ".join(bench_table(TimingRun(SCHEMA, "a", "", "cpu", {}, tuple(records))).split())
+    assert text.count("UNHEALTHY") == 1
+    assert "UNHEALTHY (!): other programs used 0.5 cores: stop them (preact 64@8 step nchw batch 32," in text
+    assert "and 2 more)" in text
+
+
 def test_compare_shows_every_case_and_verdict() -> None:
     text = compare_table(compare([make("a", 1.0), make("b", 1.2, skip=1)]))
     assert "A  a: cpu-epyc, commit a7ce40a0 with changes, 2026-11-21 08:30" in text

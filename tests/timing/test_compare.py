@@ -130,7 +130,7 @@ def test_the_geometric_mean_and_its_interval_over_cases() -> None:
 def test_machines_are_compared_only_when_asked_and_without_verdicts() -> None:
     here = make_run("a", {PREACT: around(0.01), NETWORK: around(0.1)})
     there = make_run("b", {PREACT: around(0.001)}, **OTHER_MACHINE)
-    with pytest.raises(UserError, match="another machine.*--across-machines"):
+    with pytest.raises(UserError, match=r"another machine.*--across-machines"):
         compare([here, there])
     found = compare([here, there], across_machines=True)
     assert found.across

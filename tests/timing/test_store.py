@@ -63,10 +63,10 @@ def test_a_path_comes_before_a_saved_run_and_that_before_a_baseline(
 
 def test_an_unknown_name_is_told_with_those_near_to_it() -> None:
     save(make_run("main", {PREACT: around(0.01)}), "feature-branch")
-    with pytest.raises(UserError, match="no run 'feature-brunch'.*feature-branch"):
+    with pytest.raises(UserError, match=r"no run 'feature-brunch'.*feature-branch"):
         load("feature-brunch")
+    Path(".resbench/runs/feature-branch.json").unlink()
     with pytest.raises(UserError, match="resbench bench --save"):
-        Path(".resbench/runs/feature-branch.json").unlink()
         load("feature-brunch")
 
 

@@ -42,7 +42,10 @@ def linearised_target(target: UserTarget, images: Tensor, labels: Tensor) -> Lin
         _check_chain(target.units, seen)
         first, last = seen[0].x, seen[-1].output
         assert first is not None
-        gradient, expected = torch.autograd.grad(F.cross_entropy(logits, labels), [last, first])
+        loss = F.cross_entropy(logits, labels)
+        gradient, expected = torch.autograd.grad(loss, [last, first], allow_unused=True)
+        if gradient is None or expected is None:  # seen as a copy, which the model went on without
+            raise NotMeasured(f"no paths: the input of {target.units[0].name} lies within a module")
         try:
             units, output = linear_units(target.units, first)
             full = Linearised(Map(first.detach(), first.detach()), units, gradient)

@@ -131,6 +131,8 @@ def difference_in_words(verb: str, measured: Tensor, expected: Tensor, name: str
         return f"{verb} not finite"
     if not measured.any():
         return f"{verb} zero"
+    if not expected.any():
+        return f"{verb} up to {float(measured.abs().max()):.3g}, where {name} is zero"
     factor = float((measured * expected).sum() / (expected * expected).sum())
     if relative(factor * expected, measured) < _CLOSE:
         return f"{verb} {_in_digits(factor)} x {name}"

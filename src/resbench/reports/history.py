@@ -52,7 +52,7 @@ def _machine_lines(machine: str, series: Sequence[Series], width: int) -> list[s
     named = labels([one.case for one in series])
     points = {point.commit or point.name: point for one in series for point in one.points}
     dates = sorted(point.date for point in points.values())
-    lines = wrap(f"{machine}: {len(points)} commits, {_day(dates[0])} to {_day(dates[-1])}", width)
+    lines = wrap(f"{machine}: {_commits(len(points))}, {_day(dates[0])} to {_day(dates[-1])}", width)
     lines += wrap(f"all: {named.shared}", width) if named.shared else []
     lines += case_table(["case", "history", "now", "total", "steps"], named, [_cells(one) for one in series], width)
     steps = [(step, name, one) for one, name in zip(series, named.full, strict=True) for step in one.steps]
@@ -84,10 +84,14 @@ def _signed(change: float) -> str:
 
 
 def _step_text(step: Step, name: str) -> str:
-    number = "" if step.commits is None else f", {step.commits} commit{'s' if step.commits != 1 else ''}"
+    number = "" if step.commits is None else f", {_commits(step.commits)}"
     where = f"{_place(step.before)}..{_place(step.after)} ({_day(step.after.date)}{number})"
     times = " to ".join(time_text(seconds) for seconds in step.seconds)
     return f"{step.change.value} {_signed(step.ratio - 1)} in {where}: {name}, {times}"
+
+
+def _commits(number: int) -> str:
+    return f"{number} commit{'s' if number != 1 else ''}"
 
 
 def _place(point: Point) -> str:

@@ -6,6 +6,7 @@ look the same.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -24,7 +25,8 @@ __all__ = ["ChangeRow", "bench_table", "case_table", "changes_table", "compare_t
 _LEAST_LABEL = 20
 _COVERAGE = f"{100 * (1 - ALPHA):g} %"
 _GAP = 2
-_MOST_NOTES = 12
+_MOST_NAMES = 3
+_FIGURE = re.compile(r"\d+(\.\d+)?")
 
 
 @dataclass(frozen=True)
@@ -166,9 +168,10 @@ def case_table(header: Sequence[str], named: Labels, cells: Sequence[Sequence[st
     others = [max(len(one) for one in column) for column in zip(header[1:], *cells, strict=True)]
     room = max(width - sum(others) - _GAP * len(others), _LEAST_LABEL)
     rows: list[Sequence[str]] = [header]
+    headings: dict[int, list[str]] = {}
     for section, positions in named.sections:
         if len(named.sections) > 1:
-            rows += [[""], *([line] for line in wrap(f"{section or 'others'}:", room))]
+            headings[len(rows)] = ["", *wrap(f"{section or 'others'}:", width)]
         for position in positions:
             first, *rest = wrap(named.short[position], room)
             rows += [[first, *cells[position]], *([line] for line in rest)]
@@ -179,7 +182,10 @@ def case_table(header: Sequence[str], named: Labels, cells: Sequence[Sequence[st
         disable_numparse=True,
         colalign=("left", *["right"] * len(others)),
     )
-    return [*(line.rstrip() for line in text.splitlines()), ""]
+    lines: list[str] = []
+    for index, line in enumerate(text.splitlines()):
+        lines += [*headings.get(index, []), line.rstrip()]
+    return [*lines, ""]
 
 
 def _group_size(comparison: Comparison, width: int) -> int:
@@ -235,16 +241,15 @@ def _mean_text(which: str, mean: Mean | None, cases: int) -> str:
 
 
 def _notes(reasons: Iterable[tuple[str, str]], width: int, total: int) -> list[str]:
-    """Each reason once, with the cases it holds for."""
-    grouped: dict[str, list[str]] = {}
+    """Each kind of reason once, with the cases it holds for: reasons that differ in figures only are of one kind."""
+    kinds: dict[str, tuple[str, list[str]]] = {}
     for reason, name in reasons:
-        names = grouped.setdefault(reason, [])
+        _, names = kinds.setdefault(_FIGURE.sub("#", reason), (reason, []))
         if name not in names:
             names.append(name)
     lines: list[str] = []
-    for reason, names in list(grouped.items())[:_MOST_NOTES]:
-        whose = "all cases" if len(names) == total > 1 else ", ".join(names)
-        lines += wrap(f"{reason} ({whose})", width, rest="  ")
-    left = len(grouped) - _MOST_NOTES
-    lines += [f"... and {left} more reasons: --format json has all"] if left > 0 else []
+    for reason, names in kinds.values():
+        left = len(names) - _MOST_NAMES
+        whose = ", ".join(names) if left <= 1 else f"{', '.join(names[:_MOST_NAMES])} and {left} more"
+        lines += wrap(f"{reason} ({'all cases' if len(names) == total > 1 else whose})", width, rest="  ")
     return [*lines, ""] if lines else []

@@ -16,7 +16,19 @@ from resbench.errors import UserError
 from resbench.records.places import baselines, write_atomically
 from resbench.timing.record import SCHEMA, TimingRun
 
-__all__ = ["checked", "decode", "encode", "find", "load", "names", "parse_json", "read_bytes", "save", "store", "vacant"]
+__all__ = [
+    "checked",
+    "decode",
+    "encode",
+    "find",
+    "load",
+    "names",
+    "parse_json",
+    "read_bytes",
+    "save",
+    "store",
+    "vacant",
+]
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 

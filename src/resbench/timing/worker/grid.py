@@ -85,7 +85,7 @@ def _stochastic() -> Iterator[Case]:
 def _networks() -> Iterator[Case]:
     for name in ("resnet20", "resnet20-preact", "plain20", "highway20", "resnet56-preact", "resnet110-preact"):
         for passing in ("inference", "step"):
-            yield Case(f"net:{name}", "3x32x32", passing=passing)  # type: ignore[arg-type]
+            yield Case(f"net:{name}", "3x32x32", passing=passing)
 
 
 def _engines() -> Iterator[Case]:
