@@ -195,5 +195,5 @@ def test_paths_are_refused_where_the_first_unit_lies_within_a_module() -> None:
     torch.manual_seed(0)
     images, labels = torch.randn(4, 4, 8, 8), torch.arange(4)
     model = nn.Sequential(TwoInside(), TwoInside(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))
-    with pytest.raises(NotMeasured, match="no paths: the input of .* lies within a module"):
+    with pytest.raises(NotMeasured, match="lies within a module"):
         linearised_target(as_target(model.eval(), images, labels), images, labels)

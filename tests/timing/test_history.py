@@ -106,6 +106,15 @@ def test_another_version_or_machine_is_another_series() -> None:
     assert sorted(len(series.points) for series in found.series) == [1, 1, 2]
 
 
+def test_a_commit_where_a_case_failed_is_no_point_but_its_drift_is_missing() -> None:
+    failed = make_run("r9", [make_record(PREACT, (), error="crashed")], git={"commit": "9" * 40})
+    found = history([run_at(0, 0.01), run_at(1, 0.01), failed], pin=run_at(0, 0.01))
+    assert [len(series.points) for series in found.series] == [2]
+    assert found.drift is not None
+    assert found.drift.rows[0].against[0].change is Change.MISSING
+    assert "crashed" in found.drift.rows[0].against[0].why
+
+
 def drifting() -> list[TimingRun]:
     """3 % a commit: no step beyond the margin between neighbours."""
     return [run_at(index, 0.01 * 1.03**index) for index in range(6)]

@@ -151,6 +151,21 @@ def test_results_exported_by_resbench_have_a_process_a_sample(folder: Path) -> N
     assert [one.seconds for one in run.records[0].rounds] == [(0.01,), (0.03,), (0.02,)]
 
 
+def test_places_without_a_case_in_exported_results_are_none(folder: Path) -> None:
+    one, two = place(parse(PREACT)), place(parse(PREACT.replace("64@8", "32@16").replace("/nchw/", "/nhwc/")))
+    params = [[repr(at.work) for at in (one, two)], [repr(at.conditions) for at in (one, two)]]
+    row = [[0.02, None, None, 0.03], params, "1", 0, 1.0]
+    run = read(asv_results(folder, "resbench-torch2.15-cpu", {one.benchmark: row}, {}))
+    assert [len(record.rounds) for record in run.records] == [1, 1]
+
+
+def test_what_another_tool_does_not_know_is_no_difference(folder: Path) -> None:
+    document = pytest_document(param=PREACT, stats={"data": [0.1]})
+    document["machine_info"]["cpu"]["brand_raw"] = "AMD EPYC"
+    found = compare([make_run("main", {PREACT: around(0.01)}), read(write(folder / "a.json", document))])
+    assert not [line for line in found.differences[0] if "unknown" in line]
+
+
 def test_runs_of_several_tools_are_compared(folder: Path) -> None:
     theirs = read(write(folder / "a.json", pytest_document(param=PREACT, stats={"data": [0.01, 0.01]})))
     ours = make_run("main", {PREACT: around(0.01)}, cpu=theirs.environment["cpu"])

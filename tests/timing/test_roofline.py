@@ -52,3 +52,9 @@ def test_nothing_measured_has_no_floor() -> None:
 
 def test_a_time_of_zero_has_no_utilisation() -> None:
     assert utilisation(0.0, counts(100, 100), RATES) is None
+
+
+def test_products_with_padding_are_not_necessary() -> None:
+    rates = Rates("cpu1", "float32", 1e9, {1 << 20: 1e9})
+    counts = Counts(operators=1, macs=100_000_000, allocated=0, least_bytes=1000, padding=16_000_000)
+    assert floor_seconds(counts, rates) == pytest.approx(0.084)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from resbench.timing.worker.case import Case
@@ -249,3 +250,31 @@ def test_on_a_gpu_kernels_and_memory_are_those_of_the_step_as_it_is_timed(monkey
 def test_a_replayed_graph_has_no_peak_and_a_blind_profiler_no_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     counts = count(on_gpu(Gpu(monkeypatch, [Event("aten::add", "CPU")], held=1000, most=1000)))
     assert (counts.kernels, counts.peak) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride", "padding", "dilation"),
+    [(8, 3, 1, 1, 1), (8, 3, 2, 1, 1), (7, 5, 2, 2, 1), (9, 3, 1, 2, 2), (8, 1, 1, 0, 1), (8, 3, 1, 0, 1)],
+)
+@pytest.mark.parametrize("training", [False, True])
+def test_products_with_padding(
+    size: int, kernel: int, stride: int, padding: int, dilation: int, training: bool
+) -> None:
+    """Against a convolution of ones by ones, whose outputs count the products that are not with padding."""
+    layer = nn.Conv2d(2, 4, kernel, stride, padding, dilation, bias=False)
+    ones = F.conv2d(torch.ones(1, 1, size, size), torch.ones(1, 1, kernel, kernel), None, stride, padding, dilation)
+    input = torch.randn(3, 2, size, size, requires_grad=training)
+    with Dispatched() as seen:
+        output = layer(input)
+        if training:
+            output.sum().backward()
+    passes = 3 if training else 1
+    met = float(ones.sum()) * 3 * 2 * 4 * passes
+    assert seen.flops / 2 - seen.padding / 2 == pytest.approx(met)
+
+
+def test_padding_of_a_3x3_layer_at_8x8_by_hand() -> None:
+    """Along one side 8 x 3 = 24 pairs of output and tap, two of them on padding: 1 - (22 / 24)^2."""
+    with Dispatched() as seen:
+        nn.Conv2d(1, 1, 3, padding=1)(torch.randn(1, 1, 8, 8))
+    assert seen.padding / seen.flops == pytest.approx(1 - (22 / 24) ** 2)

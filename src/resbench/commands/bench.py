@@ -30,7 +30,7 @@ def bench(
     tag: Annotated[
         str | None, typer.Option("--set", metavar="NAME", help="Of cases: default, peers, full-cpu, ... (see --list).")
     ] = None,
-    processes: Annotated[int, typer.Option("--processes", min=1, help="Fresh processes for every case.")] = 3,
+    processes: Annotated[int, typer.Option("--processes", min=1, help="Fresh processes for every case.")] = 5,
     seconds: Annotated[float, typer.Option("--seconds", min=0.01, help="Of samples, for a case in a process.")] = 0.3,
     device: Annotated[str, typer.Option("--device", help="cpu or cuda: whose default set.")] = "cpu",
     save: Annotated[str, typer.Option("--save", metavar="NAME", help="Keep the run under this name, or path.")] = "",

@@ -19,7 +19,7 @@ import msgspec
 from resbench.errors import UserError
 from resbench.timing.change import MARGIN, Change, Ratio, geometric_mean, holm, ratio_of_processes, verdict
 from resbench.timing.record import TimingRecord, TimingRun
-from resbench.timing.summary import case_name, interval, mean_interval, process_medians, seconds, utilisation
+from resbench.timing.summary import TOOL, case_name, interval, mean_interval, process_medians, seconds, utilisation
 from resbench.timing.worker.case import Case
 
 __all__ = ["Against", "Comparison", "Mean", "Row", "Side", "Title", "compare", "selected", "title"]
@@ -186,8 +186,7 @@ def selected(keys: Sequence[str], globs: Sequence[str]) -> tuple[str, ...]:
 
 
 def _matches(key: str, glob: str) -> bool:
-    # The name of another tool's benchmark may hold brackets, which mean something in a glob.
-    return key == glob or fnmatchcase(key, glob)
+    return key == glob or fnmatchcase(key, glob)  # Other tools' names may hold a glob's brackets.
 
 
 def _by_name(run: TimingRun) -> dict[str, TimingRecord]:
@@ -298,4 +297,6 @@ def _differences(first: TimingRun, other: TimingRun) -> tuple[tuple[str, str, st
     from resbench.timing.fingerprint import differences
 
     found = differences(first.environment, other.environment)
-    return tuple((str(what), str(there), str(here)) for what, there, here in found)
+    # Another tool's file says little: what it does not know is no difference.
+    partial = TOOL in first.environment or TOOL in other.environment
+    return tuple(line for line in found if not (partial and "unknown" in line[1:]))

@@ -20,6 +20,7 @@ from resbench.errors import UserError
 from resbench.timing.asv_files import BENCHMARKS, BENCHMARKS_VERSION, MACHINE, MACHINE_VERSION, read_object
 from resbench.timing.record import SCHEMA, TimingRecord, TimingRun
 from resbench.timing.store import checked, decode, find, parse_json, read_bytes
+from resbench.timing.summary import TOOL
 from resbench.timing.worker.case import Case, CaseError, parse
 from resbench.timing.worker.seen import Round
 from resbench.timing.worker.suites import Place, case_at
@@ -63,7 +64,7 @@ def read(name: str) -> TimingRun:
 def _pytest_benchmark(document: Mapping[str, Any], path: Path) -> TimingRun:
     machine = document["machine_info"]
     environment = machine.get(EXTRA) or _pytest_environment(machine, document.get("commit_info") or {})
-    environment = {**environment, "tool": f"pytest-benchmark {document.get('version', '')}".strip()}
+    environment = {**environment, TOOL: f"pytest-benchmark {document.get('version', '')}".strip()}
     records = tuple(_pytest_record(one, path) for one in document["benchmarks"])
     return _run(path, str(document.get("datetime") or ""), environment, records)
 
@@ -114,7 +115,7 @@ def _asv(document: Mapping[str, Any], path: Path) -> TimingRun:
         "gpu": facts.get("gpu") or None,
         "host": facts.get("machine"),
         "git": _git(document["commit_hash"], False, _moment(document.get("date"))),
-        "tool": "asv",
+        TOOL: "asv",
     }
     records = tuple(_asv_records(document, benchmarks))
     if not records:
@@ -147,6 +148,8 @@ def _asv_records(document: Mapping[str, Any], benchmarks: Mapping[str, Any]) -> 
             result = results[index] if index < len(results) else None
             if isinstance(result, float) and math.isnan(result):
                 continue  # "Not applicable": no such case on this machine.
+            if result is None and by_process:
+                continue  # The product of the parameters has more places than there were cases to export.
             samples = (row.get("samples") or [])[index : index + 1]
             numbers = (row.get("stats_number") or [])[index : index + 1]
             yield _asv_record(case, str(row.get("version") or ""), result, samples, numbers, by_process)

@@ -17,8 +17,9 @@ __all__ = ["bound", "copy_rate", "floor_seconds", "utilisation"]
 
 
 def floor_seconds(counts: Counts, rates: Rates) -> float:
-    """Seconds a step: the greater of all multiply-adds at the matrix product's rate and the least bytes at a copy's.
+    """Seconds a step: the greater of the multiply-adds at the matrix product's rate and the least bytes at a copy's.
 
+    Products with a convolution's zero padding are not necessary, and not in it (16 % of a 3x3 one's at 8x8 pixels).
     0 for a step without either (an engine, whose work is not counted).
     """
     return max(_compute(counts, rates), _memory(counts, rates))
@@ -27,8 +28,7 @@ def floor_seconds(counts: Counts, rates: Rates) -> float:
 def utilisation(seconds: float, counts: Counts, rates: Rates) -> float | None:
     """The floor over the time taken; None where nothing is counted or the time is not positive.
 
-    May exceed 1: the count has a convolution's products with its zero padding, which libraries leave out (16 % of a 3x3
-    convolution's at 8x8 pixels); algorithms such as Winograd's need fewer still; and the rates were measured at another
+    May exceed 1: algorithms such as Winograd's need fewer multiplications, and the rates were measured at another
     moment, when the machine may have been busier.
     """
     floor = floor_seconds(counts, rates)
@@ -60,7 +60,7 @@ def copy_rate(size: float, copies: Mapping[int, float]) -> float:
 
 
 def _compute(counts: Counts, rates: Rates) -> float:
-    return counts.macs / rates.macs if rates.macs > 0 else 0.0
+    return (counts.macs - counts.padding) / rates.macs if rates.macs > 0 else 0.0
 
 
 def _memory(counts: Counts, rates: Rates) -> float:

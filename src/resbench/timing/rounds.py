@@ -23,7 +23,7 @@ from resbench.timing.worker.seen import Counts, Rates, Round
 
 __all__ = ["PROCESSES", "SECONDS", "BenchOptions", "Collected", "Listener", "run_bench"]
 
-PROCESSES = 3
+PROCESSES = 5
 SECONDS = 0.3
 """Of samples of one case in one process."""
 
@@ -73,7 +73,8 @@ class Collected:
         error = self.errors.get(case, "") or ("" if rounds else "not measured before the run was interrupted")
         # A case that failed in one process and not in another is not a case that was measured.
         kept = rounds if not error else ()
-        return TimingRecord(case, case.version, kept, self.counts.get(case), error, unhealthy(kept, self.facts) if kept else ())
+        reasons = unhealthy(kept, self.facts) if kept else ()
+        return TimingRecord(case, case.version, kept, self.counts.get(case), error, reasons)
 
 
 def run_bench(collected: Collected, listener: Listener | None = None) -> None:

@@ -18,6 +18,7 @@ from resbench.timing.worker.seen import Rates
 
 __all__ = [
     "FOREIGN",
+    "TOOL",
     "bandwidth",
     "case_name",
     "images_per_second",
@@ -32,6 +33,10 @@ __all__ = [
 
 FOREIGN = ("pytest", "asv")
 """Kinds of subjects of other people's benchmarks: only the name of such a case says anything."""
+
+
+TOOL = "tool"
+"""In an environment: whose file it was read from, where that is not resbench's own."""
 
 
 def case_name(case: Case) -> str:

@@ -51,15 +51,17 @@ class Counts(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a step does, counted without noise.
 
     ``operators``: calls that reached torch's dispatcher (of the step run eagerly).  ``macs``: multiply-adds of
-    convolutions and matrix products.  ``allocated``: bytes of new storage in all.  ``least_bytes``: what any
-    implementation must read and write.  ``kernels``: GPU kernels launched; None on a CPU.  ``peak``: bytes held at once
-    above what was held before the step.
+    convolutions and matrix products, as torch's FlopCounterMode counts them.  ``padding``: those of them that have a
+    zero of a convolution's padding as a factor, which an implementation may leave out.  ``allocated``: bytes of new
+    storage in all.  ``least_bytes``: what any implementation must read and write.  ``kernels``: GPU kernels launched;
+    None on a CPU.  ``peak``: bytes held at once above what was held before the step.
     """
 
     operators: int
     macs: int
     allocated: int
     least_bytes: int
+    padding: int = 0
     kernels: int | None = None
     peak: int | None = None
 

@@ -37,6 +37,38 @@ def _convolution_backward(
 _FORMULAS = {torch.ops.aten.convolution_backward: _convolution_backward}
 
 
+_CONVOLUTIONS = (torch.ops.aten.convolution, torch.ops.aten._convolution)
+
+
+def _padding_share(func: Any, args: Any, result: Any) -> float:
+    """The share of an operator's products that have a zero of the padding as a factor."""
+    if func._overloadpacket in _CONVOLUTIONS:
+        (input, weight), (stride, padding, dilation, transposed) = args[:2], args[3:7]
+        outputs = result.shape[2:]
+    elif func._overloadpacket is torch.ops.aten.convolution_backward:
+        (gradient, input, weight), (stride, padding, dilation, transposed) = args[:3], args[4:8]
+        outputs = gradient.shape[2:]
+    else:
+        return 0.0
+    if transposed:
+        return 0.0
+    shares = [
+        _inside(size, out, kernel, *(values[min(index, len(values) - 1)] for values in (stride, padding, dilation)))
+        for index, (size, out, kernel) in enumerate(zip(input.shape[2:], outputs, weight.shape[2:], strict=True))
+    ]
+    return 1.0 - math.prod(shares)
+
+
+def _inside(size: int, outputs: int, kernel: int, stride: int, padding: int, dilation: int) -> float:
+    """The share of pairs of output and kernel positions along one dimension that meet an input, not the padding."""
+    met = sum(
+        0 <= output * stride - padding + position * dilation < size
+        for output in range(outputs)
+        for position in range(kernel)
+    )
+    return met / (outputs * kernel)
+
+
 class Countable(Protocol):
     """What is counted: :class:`resbench.timing.worker.steps.Work`, or a test's own.
 
@@ -61,8 +93,9 @@ class Dispatched(TorchDispatchMode):
     """Counts the operators that reach torch's dispatcher, forward and backward, their work and the storage they make.
 
     ``operators``: operators that do not consist of others.  ``flops``: two for each multiply-add, by the formulas of
-    torch's FlopCounterMode.  ``allocated``: bytes of new storage in all.  ``peak``: the most bytes of new storage alive
-    at once.  What an operator allocates and frees inside itself is not seen.
+    torch's FlopCounterMode; ``padding``: of them, those on a convolution's zero padding.  ``allocated``: bytes of new
+    storage in all.  ``peak``: the most bytes of new storage alive at once.  What an operator allocates and frees inside
+    itself is not seen.
 
     FlopCounterMode itself also follows modules, by hooks that fail under inference mode, so only its formulas are used.
     """
@@ -70,6 +103,7 @@ class Dispatched(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.operators = self.flops = self.allocated = self.peak = self._alive = 0
+        self.padding = 0.0
         # By id: a storage's Python object lives as long as the storage itself, also where only C++ holds it.
         self._known: dict[int, weakref.ref[Any]] = {}
 
@@ -86,7 +120,9 @@ class Dispatched(TorchDispatchMode):
         self._meet(tree_leaves(result), new=True)
         formula = _FORMULAS.get(func._overloadpacket) or flop_registry.get(func._overloadpacket)
         if formula is not None:
-            self.flops += int(formula(*args, **kwargs, out_val=result))
+            flops = int(formula(*args, **kwargs, out_val=result))
+            self.flops += flops
+            self.padding += flops * _padding_share(func, args, result)
         return result
 
     def _meet(self, values: Iterable[Any], *, new: bool) -> None:
@@ -125,6 +161,7 @@ def count(work: Countable) -> Counts:
         macs=round(seen.flops / 2 / work.cycle),
         allocated=round(seen.allocated / work.cycle),
         least_bytes=work.least_bytes,
+        padding=round(seen.padding / 2 / work.cycle),
         kernels=_kernels(work) if work.cuda else None,
         peak=_cuda_peak(work) if work.cuda else seen.peak,
     )
