@@ -13,11 +13,12 @@ from resbench.reports.ab import ab_annotations, ab_json, ab_markdown, ab_table, 
 from resbench.timing import ab as ab_module
 from resbench.timing.ab import LOOKS, AbOptions, AbResult, AbRow, run_ab
 from resbench.timing.change import Change
-from resbench.timing.lockstep import BLOCK_SECONDS, CannotRun, PairSamples, fastest_mean, log_ratio, run_pair
+from resbench.timing.lockstep import BLOCK_SECONDS, CannotRun, PairSamples, log_ratio, run_pair
 from resbench.timing.new_baseline import new_baseline
 from resbench.timing.processes import Side
 from resbench.timing.worker.case import Case
 from resbench.timing.worker.seen import Counts
+from resbench.timing.worker.undisturbed import groups, undisturbed
 
 _BASE, _HEAD = Side("base"), Side("head")
 _CASES = [Case("unit:preact", "64@8"), Case("unit:original", "64@8")]
@@ -64,8 +65,13 @@ def test_slow_steps_are_called_twelve_times_a_side() -> None:
 
 
 def test_the_fastest_tenth_by_hand() -> None:
-    assert fastest_mean([5.0, 1.0, 3.0] + [9.0] * 17) == 2.0
-    assert fastest_mean([5.0, 4.0]) == 4.0
+    assert undisturbed([5.0, 1.0, 3.0] + [9.0] * 17) == 2.0
+    assert undisturbed([5.0, 4.0]) == 4.0
+
+
+def test_groups_for_other_tools_by_hand() -> None:
+    assert groups([3.0, 1.0, 2.0]) == [3.0, 1.0, 2.0]
+    assert groups([float(value) for value in range(20)]) == [float(value) for value in range(0, 20, 2)]
 
 
 def test_others_work_on_the_machine_does_not_change_the_ratio() -> None:

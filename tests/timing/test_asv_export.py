@@ -62,9 +62,9 @@ def test_asv_reads_the_median_over_processes(checkout: Path, commit: str, tmp_pa
     assert path.name == f"{commit[:8]}-resbench-torch2.15-cpu.json"
     assert path in done.files
     for record in run.records:
-        medians = [statistics.median(one.seconds) for one in record.rounds]
-        assert value(path, record.case) == statistics.median(medians)
-        assert value(path, record.case, "samples") == medians
+        times = [min(one.seconds) for one in record.rounds]  # of fewer than 15 samples the fastest tenth is one
+        assert value(path, record.case) == statistics.median(times)
+        assert value(path, record.case, "samples") == times
         stats = value(path, record.case, "stats")
         assert stats["ci_99_a"] < value(path, record.case) < stats["ci_99_b"]
         assert stats["repeat"] == 5

@@ -40,7 +40,7 @@ def test_unsteady() -> None:
     assert "in 1 of 3 rounds" in only(made(steady=False), made(), made())
 
 
-@pytest.mark.parametrize(("others", "fit"), [(0.49, True), (0.5, False), (1.7, False)])
+@pytest.mark.parametrize(("others", "fit"), [(0.5, True), (0.51, False), (1.7, False)])
 def test_other_programs(others: float, fit: bool) -> None:
     rounds = [made(others=0.0), made(others=others)]
     assert (unhealthy(rounds) == ()) is fit
@@ -104,30 +104,28 @@ def test_other_processes_on_the_gpu(before: bool) -> None:
     assert only(made(gpu_processes=1)).startswith("1 other process on")
 
 
-@pytest.mark.parametrize(("high", "fit"), [(1.09, True), (1.11, False)])
-def test_samples_that_spread(high: float, fit: bool) -> None:
-    # Quartiles of five samples are the second and the fourth.
-    rounds = [made((0.5, 1.0, 1.0, high, 9.0))]
-    assert (unhealthy(rounds) == ()) is fit
-    if not fit:
-        assert "spread by 11%" in only(*rounds)
+def test_differing_samples_and_processes_are_the_intervals_business() -> None:
+    assert unhealthy([made((0.5, 1.0, 1.0, 3.0, 9.0)), made((2.0,)), made((7.0,))]) == ()
 
 
-def test_too_few_samples_have_no_quartiles() -> None:
-    assert unhealthy([made((1.0, 2.0, 3.0))]) == ()
+def test_others_that_fit_beside_the_case_are_borne() -> None:
+    facts = {"machine": {"cpu": {"usable": 4}}}
+    busy = [made(others=2.0)]
+    assert unhealthy(busy, facts, 2) == ()
+    assert "used 2.0 cores" in unhealthy(busy, facts, 3)[0]
+    assert "used 2.0 cores" in unhealthy(busy, None, 2)[0]
+    assert unhealthy(busy, facts, None) == ()
 
 
-def test_processes_that_disagree() -> None:
-    # Standard deviations of 9.9 and 10.4 % of the mean.
-    assert unhealthy([made((1.0,)), made((1.15,))]) == ()
-    assert "processes differ by 10%" in only(made((1.0,)), made((1.16,)))
-    # One outlier in a process is not its median.
-    assert unhealthy([made(), made((1.0, 1.0, 1.0, 1.0, 7.0))]) == ()
+def test_a_minority_of_disturbed_rounds_does_not_reach_the_median() -> None:
+    for state in ({"others": 1.0}, {"stolen": 0.5}):
+        assert unhealthy([made(), made(), made(**state)]) == ()
+        assert "in 2 of 3 rounds" in unhealthy([made(), made(**state), made(**state)])[0]
 
 
 def test_all_that_speaks_against_it_is_said() -> None:
     bad = made((1.0, 2.0, 3.0, 4.0), steady=False, others=1.0, stolen=0.5, throttle=("sw_power_cap",))
-    assert len(unhealthy([bad])) == 5
+    assert len(unhealthy([bad])) == 4
 
 
 def test_every_reason_is_one_line_that_says_what_to_do() -> None:
@@ -139,7 +137,7 @@ def test_every_reason_is_one_line_that_says_what_to_do() -> None:
     )
     other = made((9.0,), sm_mhz=2000.0, cpu_mhz=3000.0)
     reasons = unhealthy([bad, other], {"machine": {"gpu": {"slowdown_temperature": 90}}})
-    assert len(reasons) == 11 + len(SLOWING)
+    assert len(reasons) == 9 + len(SLOWING)
     for reason in reasons:
         assert "\n" not in reason
         assert ": " in reason

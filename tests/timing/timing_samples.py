@@ -26,8 +26,8 @@ ENVIRONMENT: dict[str, Any] = {
 
 
 def make_record(key: str, processes: Sequence[float], **fields: Any) -> TimingRecord:
-    """A record of one process for each of these medians, in seconds."""
-    rounds = tuple(Round((0.99 * median, median, 1.02 * median), 10, 20, True) for median in processes)
+    """A record of one process for each of these undisturbed times, in seconds."""
+    rounds = tuple(Round((1.01 * time, time, 1.7 * time), 10, 20, True) for time in processes)
     fields = {"counts": COUNTS, "version": "1", **fields}
     return TimingRecord(case=parse(key), rounds=rounds, **fields)
 
@@ -35,7 +35,7 @@ def make_record(key: str, processes: Sequence[float], **fields: Any) -> TimingRe
 def make_run(
     name: str, records: Mapping[str, Sequence[float]] | Sequence[TimingRecord], **environment: Any
 ) -> TimingRun:
-    """A run of these records, or of these medians by case."""
+    """A run of these records, or of these undisturbed times by case."""
     if isinstance(records, Mapping):
         records = [make_record(key, processes) for key, processes in records.items()]
     return TimingRun(
@@ -50,5 +50,5 @@ def make_run(
 
 
 def around(seconds: float, spread: float = 0.002) -> tuple[float, ...]:
-    """Medians of four processes that differ by ``spread``."""
+    """Undisturbed times of four processes that differ by ``spread``."""
     return tuple(seconds * (1 + spread * step) for step in (-1.0, -0.3, 0.3, 1.0))

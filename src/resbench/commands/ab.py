@@ -112,9 +112,7 @@ def _cases(
         return cases
     files = changed_files(base, head)
     if files is None:
-        raise UserError(
-            "--changed needs two revisions of this repository, or one and .: git tells what changed"
-        )
+        raise UserError("--changed needs two revisions of this repository, or one and .: git tells what changed")
     sources = [path for subject in (base, head) for path in subject.side.paths]
     found = touched(cases, files, sources)
     print(f"resbench: the change reaches {len(found)} of {len(cases)} cases", file=sys.stderr)

@@ -58,7 +58,8 @@ def bench_table(run: TimingRun, *, width: int = 80) -> str:
     reasons += [(f"MISSING: {record.error}", name) for name, record in records if not record.rounds]
     lines += _notes(reasons, width, len(records))
     lines += wrap(
-        f"{len(records)} cases.  time: seconds per step, median over processes (±: {_COVERAGE} interval over them); "
+        f"{len(records)} cases.  time: seconds per step, undisturbed (the fastest tenth of a process's samples), "
+        f"median over processes (±: {_COVERAGE} interval over them); "
         "util.: share of it that this machine, as measured, needs at least for arithmetic and traffic",
         width,
     )

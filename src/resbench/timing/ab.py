@@ -12,11 +12,12 @@ from typing import Any
 import msgspec
 
 from resbench.timing.change import ALPHA, MARGIN, Change, Ratio, holm, ratio_of_pairs, verdict
-from resbench.timing.lockstep import CannotRun, PairSamples, fastest_mean, log_ratio, run_pair
+from resbench.timing.lockstep import CannotRun, PairSamples, log_ratio, run_pair
 from resbench.timing.processes import Side, Worker, WorkerDied
 from resbench.timing.rounds import Listener
 from resbench.timing.worker.case import Case, CaseError
 from resbench.timing.worker.seen import Counts, Rates
+from resbench.timing.worker.undisturbed import undisturbed
 
 __all__ = ["LOOKS", "PAIRS", "SECONDS", "AbOptions", "AbResult", "AbRow", "judge_rows", "run_ab"]
 
@@ -54,10 +55,10 @@ class AbRow:
 
     @property
     def seconds(self) -> tuple[float, float]:
-        """Seconds per step of either side: the mean over pairs of the fastest quarter of the calls; NaN of none."""
+        """Seconds per step of either side: the mean over pairs of the undisturbed time; NaN of none."""
         if not self.pairs:
             return math.nan, math.nan
-        return fmean(fastest_mean(p.base) for p in self.pairs), fmean(fastest_mean(p.head) for p in self.pairs)
+        return fmean(undisturbed(p.base) for p in self.pairs), fmean(undisturbed(p.head) for p in self.pairs)
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,12 @@
 """Stored runs as asv's results: the dashboard is asv's, the measuring is ours.
 
-asv gets one sample a process, the median of that process: samples within a process share its moment and its memory
+asv gets one sample a process, its undisturbed time: samples within a process share its moment and its memory
 layout, and an interval computed from all of them would be several times too narrow.
 """
 
 from __future__ import annotations
 
 import itertools
-import statistics
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,6 +31,7 @@ from resbench.timing.asv_files import (
 from resbench.timing.asv_machine import Machine, machine_of, same_hardware
 from resbench.timing.record import TimingRecord, TimingRun
 from resbench.timing.worker.suites import param_names, parameters, place
+from resbench.timing.worker.undisturbed import undisturbed
 
 __all__ = ["Exported", "export"]
 
@@ -147,7 +147,7 @@ def _write(wanted: Sequence[_Result], dates: Mapping[str, int], results: Path) -
         path = results / result.machine.name / result_name(result.commit, result.machine.environment)
         content = _result(result, dates[result.commit], _existing(path, RESULTS_VERSION), path)
         contents[path] = dumps(content, compact=True)
-        missing += [key for key, records in result.records.items() if not _medians(records)]
+        missing += [key for key, records in result.records.items() if not _times(records)]
         unhealthy += [key for key, records in result.records.items() if any(one.unhealthy for one in records)]
     for path, data in contents.items():
         write_atomically(path, data)
@@ -217,7 +217,7 @@ def _rows(result: _Result, rows: dict[str, Any]) -> dict[str, Any]:
     versions: dict[str, str] = {}
     for records in result.records.values():
         name, *values = place(records[0].case)
-        new.setdefault(name, {})[tuple(map(repr, values))] = _medians(records)
+        new.setdefault(name, {})[tuple(map(repr, values))] = _times(records)
         versions[name] = records[0].version
     for name, samples in new.items():
         cells: dict[tuple[str, ...], dict[str, Any]] = {}
@@ -229,8 +229,8 @@ def _rows(result: _Result, rows: dict[str, Any]) -> dict[str, Any]:
     return rows
 
 
-def _medians(records: Iterable[TimingRecord]) -> list[float]:
-    return [statistics.median(one.seconds) for record in records for one in record.rounds]
+def _times(records: Iterable[TimingRecord]) -> list[float]:
+    return [undisturbed(one.seconds) for record in records for one in record.rounds]
 
 
 _PER_CELL = (*(name for name in COLUMNS if name.startswith("stats_")), "result", "samples")

@@ -3,8 +3,8 @@
 Between runs of one machine a ratio speaks about the code, and gets a verdict.  Between machines it speaks about both,
 so that there is none: the differences of the environments come first, and utilisation stands beside each time.
 
-A time is the median over processes of the median within; a ratio is that of the geometric means over processes
-(:func:`resbench.timing.change.ratio_of_processes`), so that the two can differ in the last digits.
+A time is the median over processes of the undisturbed time within; a ratio is that of the geometric means over
+processes (:func:`resbench.timing.change.ratio_of_processes`), so that the two can differ in the last digits.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import msgspec
 from resbench.errors import UserError
 from resbench.timing.change import MARGIN, Change, Ratio, geometric_mean, holm, ratio_of_processes, verdict
 from resbench.timing.record import TimingRecord, TimingRun
-from resbench.timing.summary import TOOL, case_name, interval, mean_interval, process_medians, seconds, utilisation
+from resbench.timing.summary import TOOL, case_name, interval, mean_interval, process_times, seconds, utilisation
 from resbench.timing.worker.case import Case
 
 __all__ = ["Against", "Comparison", "Mean", "Row", "Side", "Title", "compare", "selected", "title"]
@@ -239,7 +239,7 @@ def _against(before: _Recorded, after: _Recorded) -> Against:
     if one.version != two.version:
         why = f"case version {one.version} in '{first.name}', {two.version} in '{other.name}': another step"
         return Against(None, None, None, Change.MISSING, why)
-    ratio = ratio_of_processes(process_medians(one), process_medians(two))
+    ratio = ratio_of_processes(process_times(one), process_times(two))
     reasons = [f"'{run.name}': {reason}" for run, record in ((first, one), (other, two)) for reason in record.unhealthy]
     change = Change.UNHEALTHY if reasons else None
     if ratio is None:
@@ -287,8 +287,7 @@ def _named_apart(runs: Sequence[TimingRun]) -> list[TimingRun]:
     taken: dict[str, int] = {}
     named: list[TimingRun] = []
     for run in runs:
-        taken[run.name] = taken.get(run.name, 0) + 1
-        number = taken[run.name]
+        taken[run.name] = number = taken.get(run.name, 0) + 1
         named.append(msgspec.structs.replace(run, name=f"{run.name}#{number}") if number > 1 else run)
     return named
 
@@ -298,5 +297,5 @@ def _differences(first: TimingRun, other: TimingRun) -> tuple[tuple[str, str, st
 
     found = differences(first.environment, other.environment)
     # Another tool's file says little: what it does not know is no difference.
-    partial = TOOL in first.environment or TOOL in other.environment
+    partial = TOOL in {**first.environment, **other.environment}
     return tuple(line for line in found if not (partial and "unknown" in line[1:]))

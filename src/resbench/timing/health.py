@@ -1,26 +1,24 @@
 """Was the machine fit to measure?  Reasons against it, each with what to do; samples are never dropped for them.
 
 A record with reasons is UNHEALTHY: kept, shown, and never green.  An ordinary shared virtual machine gets such labels
-on its busy days; ``resbench ab``, whose two sides share every moment, does not need a quiet machine.
+on its busy days; ``resbench ab``, whose two sides share every moment, does not need a quiet machine.  That samples or
+processes differ is no reason: the interval over processes says by how much.
 """
 
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 from resbench.timing.change import MARGIN
 from resbench.timing.worker.seen import MachineState, Round
 
-__all__ = ["CLOCK", "CLOCK_OF_HIGHEST", "DISAGREEMENT", "OTHERS", "SLOWING", "SPREAD", "STOLEN", "unhealthy"]
+__all__ = ["CLOCK", "CLOCK_OF_HIGHEST", "OTHERS", "SLOWING", "STOLEN", "unhealthy"]
 
 OTHERS = 0.5
-"""Cores' worth of other programs' work.  Chosen: half the core that a one-thread case has, so that on a machine with a
-core to spare a background service passes and a program that computes does not."""
+"""Cores' worth of other programs' work that is always borne (chosen: a background service passes, a program that
+computes does not).  Beyond it they must fit beside the case, on the cores that its threads leave free."""
 
 STOLEN = MARGIN
 """Cores' worth of time that the hypervisor gave to others: taken from one thread, it alone makes a step a MARGIN longer
@@ -31,15 +29,6 @@ CLOCK = 1 / (1 + MARGIN)
 
 CLOCK_OF_HIGHEST = 0.75
 """Share of the GPU's highest clock: nvbench's threshold (of the default clock) for a throttled sample."""
-
-SPREAD = 0.10
-"""Interquartile range over median within a round: where torch.utils.benchmark's Measurement begins to warn."""
-
-DISAGREEMENT = 0.10
-"""Standard deviation over mean, of the rounds' medians: pyperf calls values "unstable" from there on."""
-
-_FEWEST_FOR_QUARTILES = 4
-"""Samples; with fewer, quartiles are extrapolations."""
 
 SLOWING = {
     "sw_power_cap": "the power limit: raise it (sudo nvidia-smi -pl WATTS) or lock a clock that it can hold "
@@ -53,16 +42,20 @@ SLOWING = {
 """The driver's reasons that nobody asked for; the others (nvml.REASONS) are clocks that somebody has set."""
 
 
-def unhealthy(rounds: Sequence[Round], facts: Mapping[str, Any] | None = None) -> tuple[str, ...]:
+def unhealthy(
+    rounds: Sequence[Round], facts: Mapping[str, Any] | None = None, threads: int | None = 1
+) -> tuple[str, ...]:
     """Why the machine was not fit while ``rounds`` of one case were measured; empty if nothing speaks against it.
 
-    ``facts``: of :func:`resbench.timing.worker.machine.facts`, for the temperature at which the GPU slows down.  Each
-    reason is one line that ends in what to do.
+    ``facts``: of :func:`resbench.timing.worker.machine.facts`, for the number of cores and the temperature at which the
+    GPU slows down.  ``threads``: that the case computes with; None on a GPU, whose launches need one.  Each reason is
+    one line that ends in what to do.
     """
-    gpu = ((facts or {}).get("machine") or {}).get("gpu") or {}
+    machine = (facts or {}).get("machine") or {}
+    gpu, spare = machine.get("gpu") or {}, ((machine.get("cpu") or {}).get("usable") or 0) - (threads or 1)
     found = [
         _unsteady(rounds),
-        _others(rounds),
+        _others(rounds, max(OTHERS, spare)),
         _stolen(rounds),
         *_throttled(rounds),
         _clock(rounds, "SM", lambda state: state.sm_mhz, "lock it (sudo nvidia-smi -lgc MHZ)"),
@@ -73,8 +66,6 @@ def unhealthy(rounds: Sequence[Round], facts: Mapping[str, Any] | None = None) -
         _power_cap(rounds),
         _hot(rounds, gpu.get("slowdown_temperature")),
         _shared_gpu(rounds),
-        _spread(rounds),
-        _disagreement(rounds),
     ]
     return tuple(reason for reason in found if reason)
 
@@ -86,16 +77,16 @@ def _unsteady(rounds: Sequence[Round]) -> str:
     return f"still getting faster when it was timed{_of(number, rounds)}: stop other programs and repeat"
 
 
-def _others(rounds: Sequence[Round]) -> str:
-    used = [each.after.others for each in rounds if each.after.others is not None and each.after.others >= OTHERS]
-    if not used:
+def _others(rounds: Sequence[Round], borne: float) -> str:
+    used = [each.after.others for each in rounds if each.after.others is not None and each.after.others > borne]
+    if not _most(used, rounds):
         return ""
     return f"other programs used {max(used):.1f} cores{_of(len(used), rounds)}: stop them, or compare by resbench ab"
 
 
 def _stolen(rounds: Sequence[Round]) -> str:
     gone = [each.after.stolen for each in rounds if each.after.stolen is not None and each.after.stolen >= STOLEN]
-    if not gone:
+    if not _most(gone, rounds):
         return ""
     what = "use a machine with cores of its own, or compare by resbench ab"
     return f"the hypervisor gave {max(gone):.2f} cores to other machines{_of(len(gone), rounds)}: {what}"
@@ -150,29 +141,9 @@ def _shared_gpu(rounds: Sequence[Round]) -> str:
     )
 
 
-def _spread(rounds: Sequence[Round]) -> str:
-    spreads = []
-    for each in rounds:
-        if len(each.seconds) >= _FEWEST_FOR_QUARTILES:
-            low, middle, high = np.quantile(each.seconds, (0.25, 0.5, 0.75))
-            spreads.append(float((high - low) / middle))
-    wide = [spread for spread in spreads if spread >= SPREAD]
-    if not wide:
-        return ""
-    what = "stop other programs, or compare by resbench ab"
-    return f"samples spread by {max(wide):.0%} (interquartile range over median){_of(len(wide), rounds)}: {what}"
-
-
-def _disagreement(rounds: Sequence[Round]) -> str:
-    medians = [statistics.median(each.seconds) for each in rounds if each.seconds]
-    if len(medians) < 2:
-        return ""
-    share = statistics.stdev(medians) / statistics.mean(medians)
-    if share < DISAGREEMENT:
-        return ""
-    return (
-        f"processes differ by {share:.0%} (standard deviation over mean): measure in more processes, or by resbench ab"
-    )
+def _most(affected: Sequence[float], rounds: Sequence[Round]) -> bool:
+    """Whether the record's time, the median over rounds, can be one of the affected."""
+    return bool(affected) and 2 * len(affected) >= len(rounds)
 
 
 def _of(number: int, rounds: Sequence[Round]) -> str:

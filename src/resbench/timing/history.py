@@ -23,7 +23,7 @@ from resbench.timing.compare import Comparison, compare, selected
 from resbench.timing.readers import read
 from resbench.timing.record import SCHEMA, TimingRecord, TimingRun
 from resbench.timing.store import store
-from resbench.timing.summary import case_name, process_medians
+from resbench.timing.summary import case_name, process_times
 from resbench.timing.worker.case import Case
 
 __all__ = ["History", "Point", "Series", "Step", "history", "runs_in"]
@@ -199,9 +199,9 @@ def _points(found: Sequence[_Found]) -> Iterator[Point]:
     for index, (run, record) in enumerate(found):
         pooled.setdefault(_commit(run) or f"run {index}", []).append((run, record))
     for members in pooled.values():
-        medians = [median for _, record in members for median in process_medians(record)]
+        times = [time for _, record in members for time in process_times(record)]
         first = members[0][0]
-        yield Point(_commit(first), _date(first), first.name, statistics.median(medians), len(medians))
+        yield Point(_commit(first), _date(first), first.name, statistics.median(times), len(times))
 
 
 def _step(points: Sequence[Point], before: Level, after: Level) -> Step:

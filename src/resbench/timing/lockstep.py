@@ -12,18 +12,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
-import numpy as np
 
 from resbench.timing.processes import Worker
 from resbench.timing.worker.case import Case, CaseError
+from resbench.timing.worker.undisturbed import undisturbed
 
-__all__ = ["BLOCK_SECONDS", "FASTEST", "CannotRun", "PairSamples", "fastest_mean", "log_ratio", "run_pair"]
+__all__ = ["BLOCK_SECONDS", "CannotRun", "PairSamples", "log_ratio", "run_pair"]
 
 BLOCK_SECONDS = 0.004
 """A call's least length: some 50 times what waking the other process costs."""
-
-FASTEST = 0.1
-"""The share of a side's calls that is averaged: see :func:`fastest_mean`."""
 
 _FEWEST = 6
 """Rounds of four calls, however slow a step is."""
@@ -97,18 +94,6 @@ def _both(sides: Sequence[Worker], cases: Sequence[Case]) -> None:
         raise CannotRun(*reasons)
 
 
-def fastest_mean(seconds: Sequence[float]) -> float:
-    """The mean of the fastest quarter of the calls.
-
-    Other programs can only add time, and at random: what is slow is theirs, what is fast is the code's.  On identical
-    code, over 14 pairs of 60 rounds on a busy machine of two cores, the log ratio of this mean had a standard deviation
-    of 1.3 %; that of the medians 2.1 %, that of the means 3.5 %.  What only *sometimes* is slow, in fewer than three
-    calls of four, is not seen.
-    """
-    ordered = np.sort(np.asarray(seconds, float))
-    return float(ordered[: max(1, round(FASTEST * len(ordered)))].mean())
-
-
 def log_ratio(pair: PairSamples) -> float:
-    """The logarithm of head's time over base's."""
-    return math.log(fastest_mean(pair.head) / fastest_mean(pair.base))
+    """The logarithm of head's undisturbed time over base's."""
+    return math.log(undisturbed(pair.head) / undisturbed(pair.base))

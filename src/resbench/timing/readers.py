@@ -32,7 +32,7 @@ EXTRA = "resbench"
 ``machine_info``."""
 
 _ONE_PROCESS_A_SAMPLE = "resbench-"
-"""asv's environments of this name were written by ``resbench export asv``: each sample is the median of a process."""
+"""asv's environments of this name were written by ``resbench export asv``: each sample is the time of a process."""
 
 
 def read(name: str) -> TimingRun:

@@ -73,7 +73,7 @@ class Collected:
         error = self.errors.get(case, "") or ("" if rounds else "not measured before the run was interrupted")
         # A case that failed in one process and not in another is not a case that was measured.
         kept = rounds if not error else ()
-        reasons = unhealthy(kept, self.facts) if kept else ()
+        reasons = unhealthy(kept, self.facts, case.threads) if kept else ()
         return TimingRecord(case, case.version, kept, self.counts.get(case), error, reasons)
 
 

@@ -1,6 +1,7 @@
 """Numbers of one record, computed from its raw samples every time: nothing here is stored.
 
-A round is a process.  A process is described by the median of its samples, a record by the median over its processes.
+A round is a process.  A process is described by its
+undisturbed time (:func:`resbench.timing.worker.undisturbed.undisturbed`), a record by the median over its processes.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from resbench.timing.change import ALPHA
 from resbench.timing.record import TimingRecord, TimingRun
 from resbench.timing.worker.case import Case
 from resbench.timing.worker.seen import Rates
+from resbench.timing.worker.undisturbed import undisturbed
 
 __all__ = [
     "FOREIGN",
@@ -24,7 +26,7 @@ __all__ = [
     "images_per_second",
     "interval",
     "mean_interval",
-    "process_medians",
+    "process_times",
     "rates_of",
     "seconds",
     "utilisation",
@@ -44,19 +46,19 @@ def case_name(case: Case) -> str:
     return case.name if case.kind in FOREIGN else case.key
 
 
-def process_medians(record: TimingRecord) -> tuple[float, ...]:
+def process_times(record: TimingRecord) -> tuple[float, ...]:
     """Seconds per step, one number a process: independent of each other, unlike the samples within a process."""
-    return tuple(statistics.median(one.seconds) for one in record.rounds)
+    return tuple(undisturbed(one.seconds) for one in record.rounds)
 
 
 def seconds(record: TimingRecord) -> float | None:
     """Seconds per step; None without samples."""
-    return statistics.median(process_medians(record)) if record.rounds else None
+    return statistics.median(process_times(record)) if record.rounds else None
 
 
 def interval(record: TimingRecord) -> tuple[float, float] | None:
     """Where the seconds per step of such processes lie on average, with coverage 1 - ALPHA; None for one process."""
-    return mean_interval(process_medians(record))
+    return mean_interval(process_times(record))
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float] | None:
