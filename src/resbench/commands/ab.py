@@ -120,9 +120,10 @@ def _cases(
 
 
 def _model_cases(base: Subject, head: Subject, input: str, batch: int, device: str) -> list[tuple[Case, Case]]:
+    from resbench.targets.options import parse_input
     from resbench.timing.worker.case import Case
 
-    size = input or "3x32x32"
+    size = "x".join(map(str, parse_input(input) or (3, 32, 32)))
     where = "cuda" if device == "cuda" else "cpu1"
     return [
         (

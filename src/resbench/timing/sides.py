@@ -117,21 +117,23 @@ def _worktree(commit: str) -> Iterator[Path]:
     By ``git archive``, which unlike ``git worktree`` leaves no trace in the repository if this process is killed.
     """
     folder = Path(tempfile.mkdtemp(prefix="resbench-ab-"))
-    top = root()
-    assert top is not None  # a revision was found in it
     try:
-        packed = subprocess.run(
-            ["git", "-C", str(top), "archive", commit, "--", "src"], capture_output=True, check=False
-        )
-        if packed.returncode:
-            raise UserError(f"{commit[:9]}: there is no src/resbench in this revision")
-        try:
-            subprocess.run(["tar", "-x", "-C", str(folder)], input=packed.stdout, check=True, capture_output=True)
-        except (OSError, subprocess.CalledProcessError) as error:
-            raise UserError(f"cannot unpack {commit[:9]} into {folder}: is the disk full?") from error
+        _unpack(commit, folder)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _unpack(commit: str, folder: Path) -> None:
+    packed = subprocess.run(
+        ["git", "-C", str(root()), "archive", commit, "--", "src/resbench"], capture_output=True, check=False
+    )
+    if packed.returncode:
+        raise UserError(f"{commit[:9]}: there is no src/resbench in this revision")
+    try:
+        subprocess.run(["tar", "-x", "-C", str(folder)], input=packed.stdout, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise UserError(f"cannot unpack {commit[:9]} into {folder}: is the disk full?") from error
 
 
 def _git(*arguments: str) -> str | None:
