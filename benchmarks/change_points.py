@@ -12,6 +12,7 @@ import math
 import random
 import statistics
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 SERIES = 200
@@ -68,7 +69,7 @@ def _changes(segments: list[tuple[int, int, float]]) -> Found:
             pruned[index - 1 : index + 2] = [(a, b, before)]
         else:
             index += 1
-    pairs = zip(pruned, pruned[1:], strict=False)
+    pairs = pairwise(pruned)
     return [(b[0], b[2] / a[2]) for a, b in pairs if abs(math.log(b[2] / a[2])) > math.log1p(MARGIN)]
 
 

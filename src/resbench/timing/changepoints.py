@@ -4,11 +4,11 @@ Exact penalised segmentation (PELT, Killick 2012) by :mod:`ruptures` with the ab
 do not count, on the logarithms of the times.  The penalty of a change is ``PENALTY * log(n)`` times the noise, which is
 estimated from the differences of neighbours.
 
-Chosen over asv's ``step_detect`` by trial (``python -m benchmarks.change_points``): 200 simulated series each of 6 to 40
-commits with 1 to 5 % of noise and every twentieth run 30 % too slow.  False changes in 0 to 1 % of the series (asv: 0 to
-8 %); a slowdown of 15 % in the middle found in 75 to 93 % (asv: 23 to 93 %; of 12 commits with 2 % of noise 90 %, asv
-48 %).  The penalty was set on such series, asv has its defaults.  A change at the very last commit is never found, as it
-cannot be told from a bad moment: that is for a comparison in lock step.
+Chosen over asv's ``step_detect`` by trial (``python -m benchmarks.change_points``): 200 simulated series each of 6 to
+40 commits with 1 to 5 % of noise and every twentieth run 30 % too slow.  False changes in 0 to 1 % of the series (asv:
+0 to 8 %); a slowdown of 15 % in the middle found in 75 to 93 % (asv: 23 to 93 %; of 12 commits with 2 % of noise 90 %,
+asv 48 %).  The penalty was set on such series, asv has its defaults.  A change at the very last commit is never found,
+as it cannot be told from a bad moment: that is for a comparison in lock step.
 """
 
 from __future__ import annotations
