@@ -161,9 +161,12 @@ def test_benchmarks_are_those_that_asv_finds(checkout: Path, commit: str, tmp_pa
     timed = cases("default")
     export([timing_run(commit, dict.fromkeys(timed, 0.004))], tmp_path, repository=checkout)
     exported = json.loads((tmp_path / "benchmarks.json").read_text())
-    script = "import json, sys; sys.path.insert(0, '.'); from asv_runner.discovery import disc_benchmarks; " + (
-        "print(json.dumps({b.name: [b.param_names, b.params, b.type, b.unit, b.version, b.timeout] "
-        "for b in disc_benchmarks('benchmarks') if 'cpu' in b.name}))"
+    script = (
+        "import json, sys; sys.path.insert(0, 'benchmarks'); from asv_runner.discovery import disc_benchmarks; "
+        + (
+            "print(json.dumps({b.name: [b.param_names, b.params, b.type, b.unit, b.version, b.timeout] "
+            "for b in disc_benchmarks('benchmarks/suites') if 'cpu' in b.name}))"
+        )
     )
     asked = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     fields = ("param_names", "params", "type", "unit", "version", "timeout")

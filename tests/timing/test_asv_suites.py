@@ -1,7 +1,8 @@
-"""Names in asv's site, and the suites in benchmarks/."""
+"""Names in asv's site, and the suites in benchmarks/suites/."""
 
 from __future__ import annotations
 
+import importlib
 import math
 import subprocess
 import sys
@@ -19,22 +20,21 @@ from resbench.timing.worker.suites import Place, case_at, param_names, parameter
 
 @pytest.fixture
 def suites(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """benchmarks/, as asv imports it."""
+    """benchmarks/suites/, as asv imports it."""
     pytest.importorskip("asv_runner")
-    monkeypatch.syspath_prepend(ROOT)
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
     before = set(sys.modules)
-    import benchmarks
-
-    yield benchmarks
+    found = importlib.import_module("suites")
+    yield found
     for name in set(sys.modules) - before:
-        if name.startswith(("benchmarks", "_resbench_timing_worker")):
+        if name.startswith(("suites", "_resbench_timing_worker")):
             del sys.modules[name]
 
 
 def discovered(suites: ModuleType) -> dict[str, object]:
     from asv_runner.discovery import disc_benchmarks
 
-    return {benchmark.name: benchmark for benchmark in disc_benchmarks(str(ROOT / "benchmarks"))}
+    return {benchmark.name: benchmark for benchmark in disc_benchmarks(str(ROOT / "benchmarks" / "suites"))}
 
 
 @given(
@@ -96,8 +96,8 @@ def test_the_suites_hold_the_default_cases(suites: ModuleType) -> None:
 def test_the_suites_need_no_resbench_to_be_found() -> None:
     """The worker beside them is loaded, not the one that happens to be installed."""
     code = (
-        "import sys; sys.path.insert(0, '.'); import benchmarks; "
-        "benchmarks.worker('suites'), benchmarks.worker('case'); "
+        "import sys; sys.path.insert(0, 'benchmarks'); import suites; "
+        "suites.worker('suites'), suites.worker('case'); "
         "sys.exit('resbench' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

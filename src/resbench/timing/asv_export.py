@@ -36,7 +36,7 @@ from resbench.timing.worker.undisturbed import undisturbed
 __all__ = ["Exported", "export"]
 
 TIMEOUT = 600.0
-"""Seconds that asv gives a benchmark of these; the suites in ``benchmarks/`` have the same."""
+"""Seconds that asv gives a benchmark of these; the suites in ``benchmarks/suites/`` have the same."""
 
 
 LOCK_SECONDS = 60.0

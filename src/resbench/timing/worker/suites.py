@@ -1,7 +1,7 @@
 """Where a case stands in asv's site: the benchmark and its two parameters, and back.
 
 ``units.Step.track_cpu`` with ``unit`` (``preact 64@8 b32``) and ``conditions`` (``float32 nchw eager cpu1``).  Both the
-suites in ``benchmarks/`` and the exporter take their names from here, so that their results lie in one graph.
+suites in ``benchmarks/suites/`` and the exporter take their names from here, so that their results lie in one graph.
 
 Two parameters and not eight: asv starts a process for every element of the parameters' product, also where no such case
 exists.

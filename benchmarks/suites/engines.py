@@ -1,6 +1,6 @@
 """resbench's own engines: lesions and path gradients."""
 
-from benchmarks import track
+from . import track
 
 
 class Inference:

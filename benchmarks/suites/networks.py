@@ -1,6 +1,6 @@
 """Whole networks."""
 
-from benchmarks import track
+from . import track
 
 
 class Inference:

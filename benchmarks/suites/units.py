@@ -1,6 +1,6 @@
 """Residual units by themselves: one block, one step."""
 
-from benchmarks import track
+from . import track
 
 
 class Inference:

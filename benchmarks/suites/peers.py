@@ -1,6 +1,6 @@
 """Blocks of other libraries, beside the units that compute the same."""
 
-from benchmarks import track
+from . import track
 
 
 class Inference:
