@@ -23,7 +23,7 @@ import msgspec
 from benchmarks.against_peers_record import Measured, Record, as_json, as_table, load, opened, save
 from resbench.errors import UserError
 from resbench.timing.lockstep import CannotRun, log_ratio, run_pair
-from resbench.timing.processes import Side, Worker, WorkerDied
+from resbench.timing.processes import Side, Worker, WorkerDied, here
 from resbench.timing.worker.case import Case, CaseError
 from resbench.timing.worker.undisturbed import undisturbed
 
@@ -105,7 +105,7 @@ def run_rounds(
     Raises:
         UserError: resbench does not run in a process of its own.
     """
-    sides = Side("peer"), Side("ours")
+    sides = here("peer"), here("ours")
     for index in range(rounds):
         # Forwards and backwards in turn, and whose process is started first, so that no order favours one side.
         remaining = list(cases if index % 2 == 0 else reversed(cases))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -11,7 +12,7 @@ import pytest
 
 import resbench
 from resbench.errors import UserError
-from resbench.timing.processes import Side, Worker, WorkerDied
+from resbench.timing.processes import Side, Worker, WorkerDied, here
 from resbench.timing.worker.case import Case, CaseError
 from resbench.timing.worker.seen import Round
 
@@ -42,7 +43,7 @@ def copy(tmp_path: Path) -> Path:
 
 
 def test_a_worker_measures_this_code() -> None:
-    with Worker(Side("here")) as worker:
+    with Worker(here("here")) as worker:
         assert Path(worker.greet()["file"]) == Path(resbench.__file__)
         seen = msgspec.convert(worker.ask("measure", case=_CASE, seconds=0.01)["round"], Round)
         assert len(seen.seconds) >= 5
@@ -92,7 +93,7 @@ def test_an_error_of_the_code_under_test_is_an_answer(copy: Path) -> None:
 
 
 def test_a_worker_that_is_killed_says_so() -> None:
-    with Worker(Side("here")) as worker:
+    with Worker(here("here")) as worker:
         os.kill(worker.greet()["pid"], 9)
         with pytest.raises(WorkerDied, match="killed by signal 9"):
             worker.ask("close")
@@ -110,7 +111,7 @@ def test_a_python_that_is_not_there_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_worker_ends_with_its_context() -> None:
-    with Worker(Side("here")) as worker:
+    with Worker(here("here")) as worker:
         pid = worker.greet()["pid"]
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
@@ -119,5 +120,17 @@ def test_a_worker_ends_with_its_context() -> None:
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="cores are chosen on Linux only")
 def test_a_worker_runs_on_the_cores_it_is_given() -> None:
     core = min(os.sched_getaffinity(0))
-    with Worker(Side("here"), cores=[core]) as worker:
+    with Worker(here("here"), cores=[core]) as worker:
         assert os.sched_getaffinity(worker.greet()["pid"]) == {core}
+
+
+def test_the_users_module_path_is_kept_but_not_for_another_environment(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(copy))
+    with Worker(Side("a user's")) as worker:
+        assert Path(worker.greet()["file"]).is_relative_to(copy)
+    with Worker(here("ours")) as worker:
+        assert Path(worker.greet()["file"]) == Path(resbench.__file__)
+    with Worker(Side("another environment", inherit=False)) as worker, suppress(UserError):  # it may have none
+        assert not Path(worker.greet()["file"]).is_relative_to(copy)

@@ -15,9 +15,9 @@ from typing import IO, Any
 import msgspec
 
 from resbench.errors import UserError
-from resbench.timing.worker.case import Case, CaseError
+from resbench.timing.worker.case import CaseError
 
-__all__ = ["Side", "Worker", "WorkerDied"]
+__all__ = ["Side", "Worker", "WorkerDied", "here"]
 
 _ALIAS = "_resbench_timing_worker"
 _START = f"""
@@ -39,16 +39,23 @@ class WorkerDied(Exception):
 class Side:
     """Whose code a worker runs.
 
-    ``python``: its interpreter.  ``paths``: go before everything else on its module path.  ``package``: what must be
-    importable, from one of the ``paths`` if there are any.  ``folder``: where it runs; its own by default.
+    ``python``: its interpreter.  ``paths``: go before everything else on its module path.  ``inherit``: whether this
+    process's PYTHONPATH follows them.  ``package``: what must be importable, from one of the ``paths`` if there are
+    any.  ``folder``: where it runs; its own by default.
     """
 
     name: str
     python: str = sys.executable
     paths: tuple[Path, ...] = ()
+    inherit: bool = True
     package: str = "resbench"
     folder: Path | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def here(name: str) -> Side:
+    """The side of the resbench that is running, wherever it was imported from."""
+    return Side(name, paths=(Path(__file__).resolve().parents[2],))
 
 
 class Worker:
@@ -155,14 +162,8 @@ def _environment(side: Side) -> dict[str, str]:
     given.pop("PYTHONHOME", None)
     # Idle threads sleep: an operator's threads that spin after its end would slow the other side of a pair.
     given |= {"OMP_WAIT_POLICY": "passive", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONWARNINGS": "ignore"}
-    if side.paths:
-        given["PYTHONPATH"] = os.pathsep.join(str(path) for path in side.paths)
-    else:
-        given.pop("PYTHONPATH", None)
+    inherited = given.pop("PYTHONPATH", "")
+    paths = [*map(str, side.paths), *([inherited] if inherited and side.inherit else [])]
+    if paths:
+        given["PYTHONPATH"] = os.pathsep.join(paths)
     return given | dict(side.environment)
-
-
-def case_arguments(case: Case) -> dict[str, Any]:
-    """``case`` as a request holds it."""
-    built: dict[str, Any] = msgspec.to_builtins(case)
-    return built

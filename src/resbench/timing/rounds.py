@@ -16,7 +16,7 @@ import msgspec
 from resbench.records.environment import environment
 from resbench.timing.fingerprint import fingerprint
 from resbench.timing.health import unhealthy
-from resbench.timing.processes import Side, Worker, WorkerDied
+from resbench.timing.processes import Side, Worker, WorkerDied, here
 from resbench.timing.record import SCHEMA, TimingRecord, TimingRun
 from resbench.timing.worker.case import Case, CaseError
 from resbench.timing.worker.seen import Counts, Rates, Round
@@ -40,7 +40,7 @@ class BenchOptions:
 
     processes: int = PROCESSES
     seconds: float = SECONDS
-    side: Side = field(default_factory=lambda: Side("this resbench"))
+    side: Side = field(default_factory=lambda: here("this resbench"))
 
 
 class Collected:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from resbench.errors import UserError
-from resbench.timing.processes import Side
+from resbench.timing.processes import Side, here
 
 __all__ = ["Subject", "changed_files", "resolved", "root"]
 
@@ -55,7 +55,7 @@ def resolved(text: str, *, label: str) -> Iterator[Subject]:
             yield Subject(text, "revision", f"{text} ({commit[:9]})", side, commit=commit)
         return
     if ":" in text or _in_zoo(text):
-        yield Subject(text, "model", text, Side(label), model=text)
+        yield Subject(text, "model", text, here(label), model=text)
         return
     raise UserError(
         f"'{text}' is no git revision here, no folder with resbench and no model; a checkout that CI made may lack "
@@ -87,7 +87,9 @@ def changed_files(base: Subject, head: Subject) -> list[str] | None:
 def _copy(folder: Path, text: str, label: str) -> Subject:
     for python in (folder / "bin" / "python", folder / "Scripts" / "python.exe"):
         if python.is_file():
-            return Subject(text, "copy", f"{text} (an environment)", Side(label, python=str(python.absolute())))
+            return Subject(
+                text, "copy", f"{text} (an environment)", Side(label, python=str(python.absolute()), inherit=False)
+            )
     return Subject(text, "copy", f"{text} (a folder)", Side(label, paths=(_source(folder.resolve(), text),)))
 
 
