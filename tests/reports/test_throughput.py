@@ -162,13 +162,14 @@ def test_undecided_cases_name_the_command_that_decides() -> None:
 def test_changes() -> None:
     case = parse(KEYS[0])
     rows = [
-        ChangeRow(case, 0.01, 0.011, 1.1, (1.05, 1.15), Change.SLOWER, "operators 40 to 44"),
+        ChangeRow(case, 0.01, 0.011, 1.1, (1.05, 1.15), Change.SLOWER, 0.42, "operators 40 to 44"),
         ChangeRow(parse(KEYS[2]), None, None, None, None, Change.MISSING, why="not in head"),
     ]
     text = changes_table(rows)
     assert [line.split()[-1] for line in text.splitlines()[2:4]] == ["SLOWER", "MISSING"]
     assert "counted: operators 40 to 44 (preact 64@8)" in text
     assert "MISSING: not in head (exclusive-gate-b6 64@8)" in text
+    assert "42 %" in text
 
 
 def test_files_hold_whole_names_and_every_case() -> None:

@@ -84,7 +84,7 @@ def ab(
             raise typer.Exit(130) from None
     rows, names = result.rows, (sides[0].description, sides[1].description)
     if format is _Format.table:
-        print(ab_table(rows, *names, margin=options.margin, width=terminal_width()))
+        print(ab_table(rows, *names, margin=options.margin, rates=result.rates, width=terminal_width()))
     elif format is _Format.md:
         print(ab_markdown(rows, *names, margin=options.margin), end="")
     else:

@@ -30,8 +30,12 @@ def bench(
     tag: Annotated[
         str | None, typer.Option("--set", metavar="NAME", help="Of cases: default, peers, full-cpu, ... (see --list).")
     ] = None,
-    processes: Annotated[int, typer.Option("--processes", min=1, help="Fresh processes for every case.")] = 5,
-    seconds: Annotated[float, typer.Option("--seconds", min=0.01, help="Of samples, for a case in a process.")] = 0.3,
+    processes: Annotated[
+        int | None, typer.Option("--processes", min=1, help="Fresh processes for every case; 5, on a GPU 2.")
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option("--seconds", min=0.01, help="Of samples, a case and process; 0.3, on a GPU 0.05.")
+    ] = None,
     device: Annotated[str, typer.Option("--device", help="cpu or cuda: whose default set.")] = "cpu",
     save: Annotated[str, typer.Option("--save", metavar="NAME", help="Keep the run under this name, or path.")] = "",
     force: Annotated[bool, typer.Option("--force", help="Replace a run of this name.")] = False,
@@ -58,11 +62,21 @@ def bench(
         vacant(save, force=force)
 
     from resbench.progress import CountProgress
-    from resbench.timing.rounds import BenchOptions, Collected, run_bench
+    from resbench.timing.rounds import (
+        GPU_PROCESSES,
+        GPU_SECONDS,
+        PROCESSES,
+        SECONDS,
+        BenchOptions,
+        Collected,
+        run_bench,
+    )
 
-    collected = Collected(chosen, BenchOptions(processes, seconds))
+    usual = (GPU_PROCESSES, GPU_SECONDS) if all(case.cuda for case in chosen) else (PROCESSES, SECONDS)
+    options = BenchOptions(processes or usual[0], seconds or usual[1])
+    collected = Collected(chosen, options)
     try:
-        with CountProgress(len(chosen) * processes) as progress:
+        with CountProgress(len(chosen) * options.processes) as progress:
             run_bench(collected, progress)
     except KeyboardInterrupt:
         if save and any(collected.rounds.values()):

@@ -14,20 +14,24 @@ from resbench.reports.throughput import ChangeRow, changes_table
 from resbench.reports.words import wrap
 from resbench.timing.ab import AbRow
 from resbench.timing.change import ALPHA, Change, geometric_mean
+from resbench.timing.roofline import utilisation
+from resbench.timing.worker.seen import Rates
 
 __all__ = ["AB_SCHEMA", "ab_annotations", "ab_json", "ab_markdown", "ab_table", "witness"]
 
 AB_SCHEMA = "resbench.ab/1"
 
 
-def ab_table(rows: Sequence[AbRow], base: str, head: str, *, margin: float, width: int = 80) -> str:
-    """What was compared, a line a case, and what the verdicts amount to."""
+def ab_table(
+    rows: Sequence[AbRow], base: str, head: str, *, margin: float, rates: Sequence[Rates] = (), width: int = 80
+) -> str:
+    """What was compared, a line a case, and what the verdicts amount to; ``rates``: for head's utilisation."""
     lines = [*wrap(f"base: {base}", width), *wrap(f"head: {head}", width), ""]
-    lines += [changes_table([_row(row) for row in rows], width=width), ""]
+    lines += [changes_table([_row(row, rates) for row in rows], width=width), ""]
     return "\n".join([*lines, *wrap(_summary(rows, margin), width)])
 
 
-def _row(row: AbRow) -> ChangeRow:
+def _row(row: AbRow, rates: Sequence[Rates]) -> ChangeRow:
     base, head = (None if math.isnan(value) else value for value in row.seconds)
     ratio = row.ratio
     return ChangeRow(
@@ -37,9 +41,17 @@ def _row(row: AbRow) -> ChangeRow:
         ratio.estimate if ratio else None,
         (ratio.low, ratio.high) if ratio else None,
         row.change,
+        _utilisation(row, rates),
         witness(row),
         _why(row),
     )
+
+
+def _utilisation(row: AbRow, rates: Sequence[Rates]) -> float | None:
+    found = next((one for one in rates if (one.device, one.dtype) == (row.head.device, row.head.dtype)), None)
+    if found is None or row.counts[1] is None or not row.pairs:
+        return None
+    return utilisation(row.seconds[1], row.counts[1], found)
 
 
 def _why(row: AbRow) -> str:

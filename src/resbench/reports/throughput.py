@@ -33,8 +33,8 @@ _FIGURE = re.compile(r"\d+(\.\d+)?")
 class ChangeRow:
     """A case of an A/B comparison.
 
-    ``base``, ``head``: seconds per step.  ``witness``: what changed in counts without noise, in few words; empty if
-    nothing did.  ``why``: what the verdict does not say.
+    ``base``, ``head``: seconds per step.  ``utilisation``: head's.  ``witness``: what changed in counts without noise, in
+    few words; empty if nothing did.  ``why``: what the verdict does not say.
     """
 
     case: Case
@@ -43,6 +43,7 @@ class ChangeRow:
     ratio: float | None
     interval: tuple[float, float] | None
     change: Change
+    utilisation: float | None = None
     witness: str = ""
     why: str = ""
 
@@ -123,10 +124,10 @@ def summary_line(comparison: Comparison) -> str:
 def changes_table(rows: Sequence[ChangeRow], *, width: int = 80) -> str:
     """Cases with their times, ratio, its interval and verdict; below what was counted without noise."""
     named = labels([row.case for row in rows])
-    header = ["case", "base", "head", "ratio", "interval", "verdict"]
+    header = ["case", "base", "head", "util.", "ratio", "interval", "verdict"]
     cells = [
         [
-            *(time_text(row.base), time_text(row.head)),
+            *(time_text(row.base), time_text(row.head), percent(row.utilisation)),
             *(_ratio_text(row.ratio), ratio_range(row.interval), row.change.value),
         ]
         for row in rows
@@ -199,7 +200,7 @@ def _header(letters: Sequence[str], later: range, across: bool) -> list[str]:
     header = ["case", "A", *(["util."] if across else [])]
     for index in later:
         header += [letters[index]] if across or len(later) == 1 else []
-        header += ["util."] if across else []
+        header += ["util."] if across or len(later) == 1 else []
         header += [f"{letters[index]}/A"]
         header += ["interval"] if len(later) == 1 else []
         header += [] if across else ["verdict"]
@@ -210,7 +211,7 @@ def _row_cells(row: Row, later: range, across: bool) -> list[str]:
     cells = _side_cells(row.sides[0], across)
     for index in later:
         one = row.against[index - 1]
-        cells += _side_cells(row.sides[index], across) if across or len(later) == 1 else []
+        cells += _side_cells(row.sides[index], True) if across or len(later) == 1 else []
         if len(later) == 1:
             # Between machines there is no column of verdicts: what is not green takes the interval's place.
             status = one.change.value if across and one.change else ""

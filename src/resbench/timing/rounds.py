@@ -21,11 +21,13 @@ from resbench.timing.record import SCHEMA, TimingRecord, TimingRun
 from resbench.timing.worker.case import Case, CaseError
 from resbench.timing.worker.seen import Counts, Rates, Round
 
-__all__ = ["PROCESSES", "SECONDS", "BenchOptions", "Collected", "Listener", "run_bench"]
+__all__ = ["GPU_PROCESSES", "GPU_SECONDS", "PROCESSES", "SECONDS", "BenchOptions", "Collected", "Listener", "run_bench"]
 
-PROCESSES = 5
-SECONDS = 0.3
-"""Of samples of one case in one process."""
+PROCESSES, SECONDS = 5, 0.3
+"""Fresh processes, and seconds of samples of one case in one of them."""
+
+GPU_PROCESSES, GPU_SECONDS = 2, 0.05
+"""On a GPU, which is quieter, has shorter steps and a larger grid."""
 
 
 class Listener(Protocol):
