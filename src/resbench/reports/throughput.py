@@ -33,8 +33,8 @@ _FIGURE = re.compile(r"\d+(\.\d+)?")
 class ChangeRow:
     """A case of an A/B comparison.
 
-    ``base``, ``head``: seconds per step.  ``utilisation``: head's.  ``witness``: what changed in counts without noise, in
-    few words; empty if nothing did.  ``why``: what the verdict does not say.
+    ``base``, ``head``: seconds per step.  ``utilisation``: head's.  ``witness``: what changed in counts without noise,
+    in few words; empty if nothing did.  ``why``: what the verdict does not say.
     """
 
     case: Case
