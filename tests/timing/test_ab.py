@@ -9,6 +9,7 @@ import random
 import pytest
 from fake_worker import FakeMachine
 
+from resbench.errors import UserError
 from resbench.reports.ab import ab_annotations, ab_json, ab_markdown, ab_table, witness
 from resbench.timing import ab as ab_module
 from resbench.timing.ab import LOOKS, AbOptions, AbResult, AbRow, run_ab
@@ -171,6 +172,14 @@ def test_a_process_that_dies_takes_only_its_case_with_it(monkeypatch: pytest.Mon
     assert "killed by signal 9" in rows[0].missing[1]
     assert len(rows[1].pairs) == 5
     assert machine.log.count(("head", "end")) == machine.log.count(("head", "start"))
+
+
+def test_nothing_that_runs_on_both_sides_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = _noisy(1.0)
+    for case in _CASES:
+        machine.fails["base", case.key] = "no module named 'mine'"
+    with pytest.raises(UserError, match="nothing could be compared: no module named 'mine'"):
+        _run(machine, monkeypatch)
 
 
 def test_a_side_that_cannot_prepare_is_named() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from resbench.errors import UserError
 from resbench.timing.change import ALPHA, MARGIN, Change, Ratio, holm, ratio_of_pairs, verdict
 from resbench.timing.lockstep import CannotRun, PairSamples, log_ratio, run_pair
 from resbench.timing.processes import Side, Worker, WorkerDied
@@ -82,13 +83,16 @@ def run_ab(
     """Measure and judge ``cases``, each a case for base and one for head.
 
     Raises:
-        UserError: a side does not run at all.
+        UserError: a side does not run at all, or not a single case runs on both.
     """
     state = _State([AbRow(first, second) for first, second in cases])
     for look in range(LOOKS):
         open_rows = [i for i, row in enumerate(state.rows) if _open(row, look)]
         for index in range(options.pairs if open_rows else 0):
             _pair(base, head, state, open_rows, options, index, listener)
+        if not state.taken:
+            reason = next((text for row in state.rows for text in row.missing if text), "no case was chosen")
+            raise UserError(f"nothing could be compared: {reason}")
         state.rows = judge_rows(
             [replace(row, pairs=tuple(state.taken.get(i, ()))) for i, row in enumerate(state.rows)], options.margin
         )
