@@ -84,7 +84,7 @@ def steady(worker: FakeWorker, action: str, arguments: dict[str, Any]) -> float:
 def test_commits_take_turns_block_by_block() -> None:
     log, _ = times("ABC", steady)
     blocks = [name for name, action in log[log.index(("C", "warm")) + 2 :] if action == "time"]
-    assert "".join(blocks) == "ABCBCACAB" * 2
+    assert "".join(blocks) == "AABBCCBBCCAACCAABB" * 2
 
 
 def test_blocks_are_the_same_work_everywhere() -> None:
