@@ -26,9 +26,10 @@ from pathlib import Path
 
 import msgspec
 
+from benchmarks.detection_neighbours import neighbours, words
 from benchmarks.detection_own import Resbench
 from benchmarks.detection_peers import PEERS, version
-from benchmarks.detection_record import Comparison, Record, Session, load, opened, save
+from benchmarks.detection_record import WORKLOAD, Comparison, Record, Session, load, opened, save
 from benchmarks.detection_table import RULES, as_json, as_table
 from benchmarks.detection_tools import Judged, Knobs, Peer, ToolFailed, knobs, starting_seconds
 from benchmarks.detection_workload import MODULE, SLOWDOWNS, write
@@ -190,9 +191,10 @@ def _run(arguments: argparse.Namespace) -> Record:
     for tool in arguments.tools:
         if tool in PEERS and version(PEERS[tool][0]) is None:
             raise UserError(f"{tool} is not installed: pip install {PEERS[tool][0]}, or leave it out with --tools")
-    record = opened(arguments.out, arguments.budget, fingerprint({**environment(), **facts()}))
+    workload = WORKLOAD + words(arguments.neighbours)
+    record = opened(arguments.out, arguments.budget, fingerprint({**environment(), **facts()}), workload)
     save(record, arguments.out)  # a folder that cannot be written is better known now than after the first turn
-    with _prepared(arguments.tools, arguments.budget) as (turns, start, chosen):
+    with _prepared(arguments.tools, arguments.budget) as (turns, start, chosen), neighbours(arguments.neighbours):
         session = _session(start, chosen, dict(environment()))
         record = msgspec.structs.replace(record, sessions=(*record.sessions, session))
         # After the preparations: --minutes is of trials.
@@ -223,6 +225,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         type=lambda text: [int(one) for one in _among([str(s) for s in SLOWDOWNS])(text)],
         default=list(SLOWDOWNS),
         help="in per cent, of 5,10,20; they take turns",
+    )
+    parser.add_argument(
+        "--neighbours", type=_count, default=0, help="programs that compute beside the tools, half of the time"
     )
     parser.add_argument("--out", type=Path, default=OUT, help=f"the file that trials are added to; {OUT} by default")
     return parser.parse_args(argv)

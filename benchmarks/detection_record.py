@@ -77,17 +77,17 @@ def load(path: Path) -> Record:
     return record
 
 
-def opened(path: Path, budget: float, fingerprint: str) -> Record:
+def opened(path: Path, budget: float, fingerprint: str, workload: str = WORKLOAD) -> Record:
     """The record in ``path`` to be added to, or a new one.
 
     Raises:
         UserError: what is there was measured otherwise: old and new comparisons must not be counted together.
     """
     if not path.exists():
-        return Record(SCHEMA, WORKLOAD, budget, fingerprint)
+        return Record(SCHEMA, workload, budget, fingerprint)
     record = load(path)
     for what, there, here in (
-        ("the workload", record.workload, WORKLOAD),
+        ("the workload", record.workload, workload),
         ("the machine or torch", record.fingerprint, fingerprint),
         ("the budget in seconds", f"{record.budget:g}", f"{budget:g}"),
     ):

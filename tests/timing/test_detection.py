@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from asv_samples import ROOT
 from benchmarks import detection, detection_record
 from benchmarks.detection import Outcome, own_turn, peer_turn, run_trials
+from benchmarks.detection_neighbours import neighbours, words
 from benchmarks.detection_own import judged
 from benchmarks.detection_peers import asv_mark, pyperf_verdict, pytest_verdict
 from benchmarks.detection_record import SCHEMA, WORKLOAD, Comparison, Record, Session, load, opened, save
@@ -309,11 +311,10 @@ def test_what_was_measured_otherwise_is_not_counted_together(
         opened(tmp_path / "out.json", budget, fingerprint)
 
 
-def test_another_workload_is_not_counted_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_workload_is_not_counted_together(tmp_path: Path) -> None:
     save(_record(), tmp_path / "out.json")
-    monkeypatch.setattr(detection_record, "WORKLOAD", "something else")
     with pytest.raises(UserError, match="workload"):
-        opened(tmp_path / "out.json", 25.0, "cpu-test-torch2.15")
+        opened(tmp_path / "out.json", 25.0, "cpu-test-torch2.15", "something else")
 
 
 # The table
@@ -419,3 +420,22 @@ for name, module in list(sys.modules.items()):
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_neighbours_compute_until_they_are_no_longer_wanted() -> None:
+    with neighbours(2) as numbers:
+        assert len(numbers) == 2
+        for number in numbers:
+            os.kill(number, 0)
+    for number in numbers:
+        with pytest.raises(ProcessLookupError):
+            os.kill(number, 0)
+
+
+def test_a_record_says_what_ran_beside_and_is_not_mixed_with_another(tmp_path: Path) -> None:
+    workload = detection_record.WORKLOAD + words(2)
+    assert "beside 2 programs" in workload
+    path = tmp_path / "a.json"
+    detection_record.save(detection_record.opened(path, 25.0, "a machine", workload), path)
+    with pytest.raises(UserError, match="the workload was"):
+        detection_record.opened(path, 25.0, "a machine")
