@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from resbench.adapters import ResidualUnit, Seen, observe, output_of
 from resbench.errors import NotMeasured
-from resbench.experiments.path_gradients import Linearised, Map, linear_units
+from resbench.experiments.linearised import Linearised, Map, linear_units
 from resbench.targets.target import UserTarget
 
 __all__ = ["linearised_target"]
@@ -48,7 +48,7 @@ def linearised_target(target: UserTarget, images: Tensor, labels: Tensor) -> Lin
             raise NotMeasured(f"no paths: the input of {target.units[0].name} lies within a module")
         try:
             units, output = linear_units(target.units, first)
-            full = Linearised(Map(first.detach(), first.detach()), units, gradient)
+            full = Linearised(Map(first.detach(), first.detach()), units, gradient, expected)
             total = _summed(full)
         except RuntimeError as error:  # vmap meets an operator that it cannot batch
             raise NotMeasured(f"no paths: {str(error).splitlines()[0]}") from error
