@@ -103,10 +103,13 @@ def test_the_exact_numbers_are_those_of_every_path(net: Net, data: tuple[Tensor,
     single = torch.stack(sums).flatten(2).norm(dim=2) * 5
     assert found["over_images"]["mean"] == pytest.approx(single.mean(1).tolist(), rel=1e-10)
     assert found["over_images"]["variance"] == pytest.approx(single.var(1).tolist(), rel=1e-9)
+    own = single / single.sum(0)
+    assert found["over_images"]["share_mean"] == pytest.approx(own.mean(1).tolist(), rel=1e-10)
+    assert found["over_images"]["share_variance"] == pytest.approx(own.var(1).tolist(), rel=1e-9)
     for unit in found["participation"]["units"]:
-        own = sum(row for path, row in rows.items() if path[unit["index"]])
-        assert unit["norm"] == pytest.approx(float(own.norm() / total.norm()), rel=1e-9)
-        assert unit["share"] == pytest.approx(float((own * total).sum()) / squared, rel=1e-9)
+        through = sum(row for path, row in rows.items() if path[unit["index"]])
+        assert unit["norm"] == pytest.approx(float(through.norm() / total.norm()), rel=1e-9)
+        assert unit["share"] == pytest.approx(float((through * total).sum()) / squared, rel=1e-9)
     (stage,) = found["participation"]["stages"]
     assert stage["mean_branches"] == pytest.approx(sum(k * share for k, share in enumerate(along)), rel=1e-9)
     assert stage["share"] == pytest.approx(1 - along[0], rel=1e-9)
@@ -239,7 +242,7 @@ def test_the_command(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     ("arguments", "message"),
     [
         (["resnet20-preakt"], "resnet20-preact"),
-        (["torchvision:vgg11"], "no residual addition found"),
+        (["vgg15"], "no residual addition found"),
         (["resnet20-preact", "--data", "nowhere"], "--data nowhere: write digits"),
         (["resnet20-preact", "--limit", "3"], "--limit goes with --data"),
         (["resnet20-preact", "--mass", "95"], "--mass 95: a share between 0 and 1"),

@@ -35,7 +35,7 @@ class PathOptions:
     longest: int | None = None
     mass: float = 0.95
     participation: bool = True
-    precision: float = 0.005
+    precision: float = 0.01
     most: int = 1000
     memory: int = 2**30
 
@@ -48,7 +48,7 @@ class PathOptions:
         if not 0 < self.mass < 1:
             raise UserError(f"--mass {self.mass:g}: a share between 0 and 1, such as 0.95")
         if not (0 < self.precision < 1):
-            raise UserError(f"--precision {self.precision:g}: a share between 0 and 1, such as 0.005")
+            raise UserError(f"--precision {self.precision:g}: a share between 0 and 1, such as 0.01")
         if self.longest is not None and self.longest < 0:
             raise UserError(f"--max-length {self.longest}: a path has a length of 0 or more")
         if self.memory <= 0:
@@ -68,7 +68,7 @@ def paths(
     longest: int | None = None,
     mass: float = 0.95,
     participation: bool = True,
-    precision: float = 0.005,
+    precision: float = 0.01,
     most: int = 1000,
     memory: int = 2**30,
     units: Sequence[str] = (),

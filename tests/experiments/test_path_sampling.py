@@ -12,7 +12,7 @@ from resbench.experiments import path_sampling
 from resbench.experiments.linearised import Linearised, linearised
 from resbench.experiments.path_gradients import path_norms
 from resbench.experiments.path_sampling import SampledLength, sample_adaptively
-from resbench.experiments.path_summary import LengthRows, over_images, over_paths
+from resbench.experiments.path_summary import LengthRows, over_images, over_paths, shares_of_images
 from resbench.experiments.structure_he import images, small_network
 from resbench.networks.units import UnitSpec
 
@@ -48,13 +48,13 @@ def test_lengths_of_few_paths_are_enumerated(full: Linearised, means: list[float
 
 
 def test_the_precision_asked_for_is_reached(full: Linearised, means: list[float]) -> None:
-    found = sample_adaptively(full, seeded(), precision=0.002, most=5000)
+    found = sample_adaptively(full, seeded(), precision=0.005, most=5000)
     sizes = [len(one.norms) for one in found]
-    assert max(sizes) > 100
+    assert max(sizes) > 20
     carried = np.array([math.comb(N, k) * mean for k, mean in enumerate(means)])
     for one, mean, share in zip(found, means, carried / carried.sum(), strict=True):
         relative = one.standard_error / mean
-        assert share * (1 - share) * relative <= 0.0025
+        assert share * (1 - share) * relative <= 0.006
         assert abs(one.mean - mean) <= 5 * one.standard_error + 1e-12 * mean
     # What carries little gets few paths.
     assert sizes[2] < max(sizes)
@@ -67,11 +67,11 @@ def test_sampling_ends_where_it_must(full: Linearised) -> None:
 
 
 def test_the_standard_error_is_that_of_repeated_samples(full: Linearised) -> None:
-    drawn = [sample_adaptively(full, seeded(seed), first=16, most=16)[4] for seed in range(60)]
+    drawn = [sample_adaptively(full, seeded(seed), first=16, most=16)[4] for seed in range(40)]
     spread = float(np.std([one.mean for one in drawn], ddof=1))
     stated = float(np.mean([one.standard_error for one in drawn]))
-    # 60 repetitions tell a standard deviation to 9 %.
-    assert stated == pytest.approx(spread, rel=0.4)
+    # 40 repetitions tell a standard deviation to 11 %.
+    assert stated == pytest.approx(spread, rel=0.5)
 
 
 def test_a_gradient_of_zero_needs_no_more_paths(full: Linearised, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,6 +134,11 @@ def test_longer_paths_share_in_the_gradient() -> None:
     assert rows.logs.shape == (1001, 2)
     assert rows.shares[0] == pytest.approx([1 / 8, 2 / 8, 5 / 8])
     assert rows.ranges(0.9)[0] == (0, 2)
+
+
+def test_an_image_without_gradient_has_no_shares() -> None:
+    log_norms = np.array([[0.0, -math.inf, -500.0], [math.log(3.0), -math.inf, -500.0 + math.log(3.0)]])
+    assert shares_of_images(log_norms) == pytest.approx(np.array([[0.25, 0.25], [0.75, 0.75]]))
 
 
 def test_what_is_enumerated_does_not_vary() -> None:

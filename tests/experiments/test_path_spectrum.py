@@ -197,6 +197,17 @@ def test_without_shortcuts_there_is_one_path() -> None:
         assert float(logs[-1].max()) < math.log(1e-120)
 
 
+def test_a_row_of_zeros_sets_no_scale() -> None:
+    """The last 30 units have no shortcut: every path has length 30 at least, and arrives at the others with 1e-90."""
+    logs = {}
+    for dtype in (torch.float32, torch.float64):
+        torch.manual_seed(0)
+        units = [Unit(1e-3, None if i < 10 else Zero(), lambda x: 1.0 * x).double() for i in range(40)]
+        logs[dtype] = coefficients(pass_of([unit.to(dtype) for unit in units], dtype)).log_norms()
+    assert bool(torch.isneginf(logs[torch.float32][:30]).all())
+    torch.testing.assert_close(logs[torch.float32][30:], logs[torch.float64][30:], rtol=0, atol=1e-4)
+
+
 def test_norms_are_those_of_each_image() -> None:
     rows = coefficients(pass_of(network()))
     torch.testing.assert_close(rows.log_norms().exp(), rows.plain().norm(dim=2), rtol=1e-12, atol=0)

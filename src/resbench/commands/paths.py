@@ -48,7 +48,7 @@ def paths(
     ] = False,
     precision: Annotated[
         float, typer.Option("--precision", help="With --sampled: standard error of a length's share.")
-    ] = 0.005,
+    ] = 0.01,
     most: Annotated[int, typer.Option("--max-paths", help="With --sampled: of one length.")] = 1000,
     longest: Annotated[
         int | None, typer.Option("--max-length", metavar="K", help="Tell lengths 0 to K apart; longer ones together.")

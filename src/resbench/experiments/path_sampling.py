@@ -46,7 +46,7 @@ class SampledLength:
 
 
 def sample_adaptively(
-    full: Linearised, generator: torch.Generator, *, precision: float = 0.005, first: int = 8, most: int = 1000
+    full: Linearised, generator: torch.Generator, *, precision: float = 0.01, first: int = 8, most: int = 1000
 ) -> list[SampledLength]:
     """Path gradients of every length, more of them where they decide.
 

@@ -20,7 +20,7 @@ from resbench.experiments.paths import line, resampled_means
 from resbench.experiments.resampling import REPLICATES, image_weights
 from resbench.statistics import percentile_interval
 
-__all__ = ["Decay", "LengthRows", "over_images", "over_paths"]
+__all__ = ["Decay", "LengthRows", "over_images", "over_paths", "shares_of_images"]
 
 Floats = NDArray[np.float64]
 
@@ -105,6 +105,15 @@ def over_images(log_norms: Floats, n: int, *, longer: bool) -> LengthRows:
         # An image drawn w times counts w times in the mean loss, on its own place: the squares add up.
         logs = 0.5 * np.log(weights @ squares.T) + top.T - math.log(images)
     return LengthRows(n, logs[:, :-1], logs[:, -1]) if longer else LengthRows(n, logs)
+
+
+def shares_of_images(log_norms: Floats) -> Floats:
+    """Each image's shares of its own gradient, ``(lengths, images)``: there an image with a small loss counts like one
+    with a large loss.  Images whose gradient is zero are left out.
+    """
+    top = log_norms.max(0)
+    weights = np.exp(log_norms[:, np.isfinite(top)] - top[np.isfinite(top)])
+    return np.asarray(weights / weights.sum(0))
 
 
 def over_paths(found: Sequence[SampledLength], n: int) -> LengthRows:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from resbench.errors import NotMeasured
@@ -15,7 +16,7 @@ from resbench.experiments.combinatorics import remaining_path_fraction
 from resbench.experiments.path_exact import Participation, exact_lengths
 from resbench.experiments.path_lengths import central_range, drawn_lengths, expected_counts, left_after
 from resbench.experiments.path_sampling import sample_adaptively
-from resbench.experiments.path_summary import LengthRows, over_images, over_paths
+from resbench.experiments.path_summary import LengthRows, over_images, over_paths, shares_of_images
 from resbench.experiments.path_target import linearised_target
 from resbench.records.environment import environment
 from resbench.statistics import percentile_interval
@@ -100,11 +101,13 @@ def _exact(
     )
     rows = over_images(found.log_norms, len(target.units), longer=found.longer)
     lengths = rows.logs.shape[1]
-    norms = np.exp(found.log_norms)
+    norms, own = np.exp(found.log_norms), shares_of_images(found.log_norms)
     more: dict[str, Any] = {
         "over_images": {
             "mean": norms[:lengths].mean(1).tolist(),
-            "variance": norms[:lengths].var(1, ddof=1).tolist() if norms.shape[1] > 1 else None,
+            "variance": _variance(norms[:lengths]),
+            "share_mean": own[:lengths].mean(1).tolist(),
+            "share_variance": _variance(own[:lengths]),
         },
         "share_along_gradient": found.along[:lengths].tolist(),
         "longer": None
@@ -119,6 +122,11 @@ def _exact(
     if found.units is not None and found.stages is not None:
         more["participation"] = _participation(target, found.units, found.stages)
     return rows, more
+
+
+def _variance(values: NDArray[np.float64]) -> list[float] | None:
+    """Over images, for each length."""
+    return [float(value) for value in values.var(1, ddof=1)] if values.shape[1] > 1 else None
 
 
 def _participation(target: UserTarget, units: Participation, stages: Participation) -> dict[str, Any]:
