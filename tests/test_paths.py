@@ -46,11 +46,33 @@ class Net(nn.Module):
 
 
 class Between(Net):
+    """With a layer between two of its units."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down = nn.Conv2d(4, 4, 2, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.units[1](self.units[0](self.stem(x)))
+        x = self.units[3](self.units[2](torch.tanh(self.down(x))))
+        return self.head(x.mean((2, 3)))
+
+
+class Past(Net):
+    """What the stem found reaches the head without passing any unit."""
+
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)
-        for unit in self.units:
-            x = torch.tanh(unit(x))
-        return self.head(x.mean((2, 3)))
+        return self.head(self.units(x).mean((2, 3)) * x.mean((2, 3)))
+
+
+class Cut(Net):
+    """No gradient passes from the second unit to the third."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        y = torch.tanh(self.units[1](self.units[0](x)).detach())
+        return self.head((self.units[3](self.units[2](y)) + x.mean()).mean((2, 3)))
 
 
 @pytest.fixture
@@ -73,6 +95,8 @@ def every_path(net: Net, images: Tensor, labels: Tensor) -> dict[tuple[int, ...]
         for unit, through in zip(net.units, path, strict=True):
             branch = unit.factor * unit.conv(torch.tanh(x))
             x = x.detach() + branch if through else x + branch.detach()
+            if isinstance(net, Between) and unit is net.units[1]:
+                x = torch.tanh(net.down(x))
         loss = F.cross_entropy(net.head(x.mean((2, 3))), labels)
         (found[path],) = torch.autograd.grad(loss, start)
     return found
@@ -203,9 +227,26 @@ def test_bad_input(net: Net, data: tuple[Tensor, Tensor], options: dict[str, Any
         resbench.paths(net, **{"data": data, **options})
 
 
+def test_every_path_passes_what_stands_between_two_units(data: tuple[Tensor, Tensor]) -> None:
+    torch.manual_seed(0)
+    net = Between().double()
+    rows = every_path(net, *data)
+    sums = [sum(row for path, row in rows.items() if sum(path) == k) for k in range(N + 1)]
+    norms = [float(row.norm()) for row in sums]  # type: ignore[union-attr]
+    found = resbench.paths(net, data=data)
+    assert found["n_units"] == N
+    assert found["gradient_norm_of_length"] == pytest.approx(norms, rel=1e-10)
+    assert found["gradient"]["disagreement"] < 1e-12
+    sampled = resbench.paths(net, data=data, sampled=True)
+    means = [np.mean([float(row.norm()) for path, row in rows.items() if sum(path) == k]) for k in range(N + 1)]
+    assert sampled["gradient_norm_per_path"] == pytest.approx(means, rel=1e-10)
+
+
 def test_networks_without_paths(data: tuple[Tensor, Tensor]) -> None:
-    with pytest.raises(NotMeasured, match="between"):
-        resbench.paths(Between().double(), data=data)
+    with pytest.raises(NotMeasured, match="on other ways than through the units"):
+        resbench.paths(Past().double(), data=data)
+    with pytest.raises(NotMeasured, match=r"between units\.1 and units\.2 no gradient passes"):
+        resbench.paths(Cut().double(), data=data)
     dead = Net().double()
     nn.init.zeros_(dead.head.weight)
     for sampled in (False, True):

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["LinearUnit", "Linearised", "Map", "Unit", "Unrollable", "linear_units", "linearised"]
+__all__ = ["Chain", "LinearUnit", "Linearised", "Map", "Unit", "Unrollable", "linear_units", "linearised"]
 
 
 class Unit(Protocol):
@@ -78,12 +78,30 @@ class Map:
 
 
 @dataclass(frozen=True)
+class Chain:
+    """``second`` after ``first``."""
+
+    first: Map
+    second: Map
+
+    @property
+    def target(self) -> Tensor:
+        return self.second.target
+
+    def vjp(self, cotangents: Tensor) -> Tensor:
+        return self.first.vjp(self.second.vjp(cotangents))
+
+    def jvp(self, tangents: Tensor) -> Tensor:
+        return self.second.jvp(self.first.jvp(tangents))
+
+
+@dataclass(frozen=True)
 class LinearUnit:
-    """A unit's three maps at the activations of the full forward pass."""
+    """A unit's three maps at the activations of the full forward pass; ``after`` leads to the next unit."""
 
     shortcut: Map
     branch: Map
-    after: Map
+    after: Map | Chain
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,9 @@ __all__ = ["ExactLengths", "Participation", "exact_lengths", "images_at_once"]
 
 Floats = NDArray[np.float64]
 
+_TOGETHER = 64
+"""Images in one pass at most: its own activations are outside the bound, and more images together are no faster."""
+
 _COPIES = 3
 """A stack of rows, the stack that it becomes, and what one block of it needs on the way."""
 
@@ -68,7 +71,7 @@ def images_at_once(target: UserTarget, rows: int, memory: int) -> int:
             f"{rows} lengths of one image need {each / 2**30:.2g} GiB, more than {memory / 2**30:.2g}: "
             "give --memory or --max-length"
         )
-    return memory // each
+    return min(memory // each, _TOGETHER)
 
 
 def exact_lengths(
@@ -85,8 +88,8 @@ def exact_lengths(
     Args:
         longest: lengths 0 to ``longest`` are told apart; by default all.
         participation: also through which units and stages the gradient goes, at about the same cost again.
-        memory: bytes, for the gradients that are on their way; what one ordinary pass over the same images takes comes
-            on top.
+        memory: bytes, for the gradients that are on their way; what ordinary passes over these images (64 at most
+            together) take comes on top.
 
     Raises:
         NotMeasured: the target has no paths (:func:`linearised_target`), or its gradient is not finite, or zero.
@@ -99,7 +102,7 @@ def exact_lengths(
     group = images_at_once(target, rows, memory)
     sums = _Sums()
     for part, truth in zip(images.split(group), labels.split(group), strict=True):
-        full = linearised_target(target, part, truth)
+        full = linearised_target(target, part, truth, between=True)
         sums.add(full, coefficients(full, longest=longest), len(part))
         if participation:
             sums.add_participation(full, stages, len(part))

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from resbench.experiments.linearised import Linearised, LinearUnit, Map
+from resbench.experiments.linearised import Chain, Linearised, LinearUnit, Map
 
 __all__ = ["Stack", "Through", "block_rows", "coefficients", "signal_by_length", "through_units"]
 
@@ -198,5 +198,5 @@ def _unchanged(rows: Tensor) -> Tensor:
     return rows
 
 
-def _then(first: Map, second: Map) -> Callable[[Tensor], Tensor]:
+def _then(first: Map, second: Map | Chain) -> Callable[[Tensor], Tensor]:
     return lambda rows: second.jvp(first.jvp(rows))

@@ -147,7 +147,7 @@ def _participation(target: UserTarget, units: Participation, stages: Participati
 def _sampled(
     target: UserTarget, images: Tensor, labels: Tensor, options: PathOptions
 ) -> tuple[LengthRows, dict[str, Any]]:
-    full = linearised_target(target, images, labels)
+    full = linearised_target(target, images, labels, between=True)
     generator = torch.Generator().manual_seed(target.seed)
     first = min(8, options.most)
     found = sample_adaptively(full, generator, precision=options.precision, first=first, most=options.most)
