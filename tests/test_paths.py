@@ -152,6 +152,31 @@ def test_sampled_numbers_are_means_over_paths(net: Net, data: tuple[Tensor, Tens
     assert found["standard_error"]["gradient_norm_per_path"] == pytest.approx([0.0] * 5, abs=1e-12)
 
 
+def test_the_signal_forwards(net: Net, data: tuple[Tensor, Tensor]) -> None:
+    """Every path's Jacobian applied to the first unit's input, by autograd twice."""
+    images, _ = data
+    start = net.stem(images).detach()
+    rows = []
+    for path in product((0, 1), repeat=N):
+
+        def follow(x: Tensor, path: tuple[int, ...] = path) -> Tensor:
+            for unit, through in zip(net.units, path, strict=True):
+                branch = unit.factor * unit.conv(torch.tanh(x))
+                x = x.detach() + branch if through else x + branch.detach()
+            return x
+
+        given = start.clone().requires_grad_()
+        out = follow(given)
+        cotangent = torch.zeros_like(out, requires_grad=True)
+        (pulled,) = torch.autograd.grad(out, given, cotangent, create_graph=True)
+        rows.append((sum(path), torch.autograd.grad(pulled, cotangent, start)[0]))
+    norms = torch.stack([sum(row for k, row in rows if k == length).flatten(1).norm(dim=1) for length in range(N + 1)])
+    found = resbench.paths(net, data=data, forward=True, participation=False, memory=3 * 5 * 4 * 6 * 6 * 8 * 2)
+    assert found["forward"]["signal_norm_of_length"] == pytest.approx(norms.mean(1).tolist(), rel=1e-10)
+    assert found["forward"]["share"] == pytest.approx((norms / norms.sum(0)).mean(1).tolist(), rel=1e-10)
+    assert "forward" not in resbench.paths(net, data=data)
+
+
 def numbers(found: dict[str, Any]) -> list[Any]:
     return [found[key] for key in (*CONTRACT, "share_along_gradient", "participation")]
 
@@ -219,6 +244,7 @@ def test_survival_probabilities_give_the_lengths_in_training(net: Net, data: tup
         ({"memory": 0}, "--memory"),
         ({"most": 1}, "--max-paths 1"),
         ({"sampled": True, "longest": 2}, "leave out --sampled"),
+        ({"sampled": True, "forward": True}, "--forward is computed exactly"),
         ({"data": None}, "give an example input, or data"),
     ],
 )

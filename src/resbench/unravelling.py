@@ -28,7 +28,7 @@ class PathOptions:
     """``longest``: lengths up to this one are told apart; None for all.  ``mass``: what the effective range holds.
 
     ``sampled``: the paper's procedure, to ``precision`` (standard error of a length's share) with at most ``most``
-    paths a length.  ``memory``: bytes for gradients on their way (exact).
+    paths a length.  ``memory``: bytes for gradients on their way (exact).  ``forward``: also the linearised signal.
     """
 
     sampled: bool = False
@@ -38,6 +38,7 @@ class PathOptions:
     precision: float = 0.01
     most: int = 1000
     memory: int = 2**30
+    forward: bool = False
 
     def check(self) -> None:
         """Reject what no network could make good.
@@ -57,6 +58,8 @@ class PathOptions:
             raise UserError(f"--max-paths {self.most}: at least 2")
         if self.sampled and self.longest is not None:
             raise UserError("--max-length shortens the exact computation: leave out --sampled")
+        if self.sampled and self.forward:
+            raise UserError("--forward is computed exactly: leave out --sampled")
 
 
 def paths(
@@ -71,6 +74,7 @@ def paths(
     precision: float = 0.01,
     most: int = 1000,
     memory: int = 2**30,
+    forward: bool = False,
     units: Sequence[str] = (),
     survival: Sequence[float] | None = None,
     seed: int = 0,
@@ -83,7 +87,7 @@ def paths(
     Args:
         example: two or more images, ``(N, C, H, W)``; labels are drawn by ``seed``.
         data: normalised images and their labels, instead; all of them are used.
-        sampled, longest, mass, participation, precision, most, memory: see :class:`PathOptions`.
+        sampled, longest, mass, participation, precision, most, memory, forward: see :class:`PathOptions`.
         units, survival: as for :func:`resbench.check`.
 
     Returns:
@@ -102,7 +106,7 @@ def paths(
     from resbench.experiments.path_values import measured_paths
     from resbench.targets.load import target_of
 
-    options = PathOptions(sampled, longest, mass, participation, precision, most, memory)
+    options = PathOptions(sampled, longest, mass, participation, precision, most, memory, forward)
     options.check()
     if example is None:
         if data is None:

@@ -58,6 +58,9 @@ def paths(
         bool,
         typer.Option("--participation/--no-participation", help="Also which units it passes (takes twice as long)."),
     ] = True,
+    forward: Annotated[
+        bool, typer.Option("--forward", help="Also the linearised signal forwards, by length (JSON).")
+    ] = False,
     memory: Annotated[float, typer.Option("--memory", metavar="GIB", help="For gradients on their way.")] = 1.0,
     device: Annotated[str, typer.Option("--device", help="Where it runs.")] = "cpu",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of random weights, images, labels and paths.")] = 0,
@@ -98,6 +101,7 @@ def paths(
         participation=participation,
         precision=precision,
         most=most,
+        forward=forward,
         memory=int(memory * 2**30) if 0 < memory < 2**30 else 0,
     )
     try:

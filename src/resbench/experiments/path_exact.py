@@ -12,7 +12,7 @@ from torch import Tensor
 
 from resbench.errors import NotMeasured, UserError
 from resbench.experiments.linearised import Linearised
-from resbench.experiments.path_spectrum import Stack, coefficients, through_units
+from resbench.experiments.path_spectrum import Stack, coefficients, signal_by_length, through_units
 from resbench.experiments.path_target import linearised_target
 from resbench.targets.target import UserTarget
 
@@ -47,6 +47,8 @@ class ExactLengths:
     ``along``: the part of the whole gradient that each row makes up, along its direction; they sum to one.
     ``norm``: of the whole gradient of the mean loss.  ``gap``: the distance of the rows' sum from the gradient that
     autograd finds, relative.
+    ``forward``: logarithms, as ``log_norms``, of the linearised signal at the last unit's output, where the first
+    unit's input is the change that is followed; None where it was not asked for.
     """
 
     log_norms: Floats
@@ -56,6 +58,7 @@ class ExactLengths:
     gap: float
     units: Participation | None
     stages: Participation | None
+    forward: Floats | None
 
 
 def images_at_once(target: UserTarget, rows: int, memory: int) -> int:
@@ -81,6 +84,7 @@ def exact_lengths(
     *,
     longest: int | None = None,
     participation: bool = True,
+    forward: bool = False,
     memory: int = 2**30,
 ) -> ExactLengths:
     """Propagate the polynomial through ``target``, some images at a time (their losses are independent of each other).
@@ -88,6 +92,7 @@ def exact_lengths(
     Args:
         longest: lengths 0 to ``longest`` are told apart; by default all.
         participation: also through which units and stages the gradient goes, at about the same cost again.
+        forward: also the signal by path length, forwards; at more than the same cost again.
         memory: bytes, for the gradients that are on their way; what ordinary passes over these images (64 at most
             together) take comes on top.
 
@@ -106,6 +111,9 @@ def exact_lengths(
         sums.add(full, coefficients(full, longest=longest), len(part))
         if participation:
             sums.add_participation(full, stages, len(part))
+        if forward:
+            signal = signal_by_length(full.units, full.units[0].shortcut.source.detach(), longest=longest)
+            sums.forward.append(signal.log_norms().cpu().numpy())
     return sums.result(len(labels), lengths <= n)
 
 
@@ -114,6 +122,7 @@ class _Sums:
 
     def __init__(self) -> None:
         self.log_norms: list[Floats] = []
+        self.forward: list[Floats] = []
         self.along: Tensor | float = 0.0
         self.squares = self.gaps = 0.0
         self.through: list[tuple[Tensor, Tensor]] = []
@@ -157,6 +166,7 @@ class _Sums:
             gap=math.sqrt(self.gaps / self.squares),
             units=units,
             stages=stages,
+            forward=np.concatenate(self.forward, axis=1) if self.forward else None,
         )
 
     def _participation(self, squares: Tensor, products: Tensor) -> Participation:

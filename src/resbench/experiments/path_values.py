@@ -97,6 +97,7 @@ def _exact(
         labels,
         longest=options.longest,
         participation=options.participation,
+        forward=options.forward,
         memory=options.memory,
     )
     rows = over_images(found.log_norms, len(target.units), longer=found.longer)
@@ -121,6 +122,11 @@ def _exact(
     }
     if found.units is not None and found.stages is not None:
         more["participation"] = _participation(target, found.units, found.stages)
+    if found.forward is not None:
+        more["forward"] = {
+            "signal_norm_of_length": np.exp(found.forward[:lengths]).mean(1).tolist(),
+            "share": shares_of_images(found.forward)[:lengths].mean(1).tolist(),
+        }
     return rows, more
 
 
