@@ -17,7 +17,11 @@ from torch.nn import functional as F
 import resbench
 from conftest import Run
 from resbench.errors import NotMeasured, UserError
+from resbench.experiments import path_exact
+from resbench.experiments.linearised import Linearised
+from resbench.experiments.path_target import linearised_target
 from resbench.reports.paths import paths_table
+from resbench.targets.target import UserTarget
 
 CONTRACT = [
     "n_units", "length", "path_count", "gradient_norm_per_path", "gradient_norm_of_length", "share", "effective_range",
@@ -189,12 +193,22 @@ def flat(value: Any) -> list[float]:
     return [value] if isinstance(value, int | float) else []
 
 
-def test_a_bound_of_memory_changes_nothing(net: Net, data: tuple[Tensor, Tensor]) -> None:
+def test_a_bound_of_memory_changes_no_number(
+    net: Net, data: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together: list[int] = []
+
+    def counted(target: UserTarget, images: Tensor, *others: Tensor, between: bool) -> Linearised:
+        together.append(len(images))
+        return linearised_target(target, images, *others, between=between)
+
+    monkeypatch.setattr(path_exact, "linearised_target", counted)
     whole = resbench.paths(net, data=data)
     one_image = 3 * 6 * 4 * 6 * 6 * 8  # three stacks of six rows, 4 x 6 x 6 entries of 8 bytes each
     for images in (1, 2, 4):
         parts = resbench.paths(net, data=data, memory=images * one_image)
         assert flat(numbers(parts)) == pytest.approx(flat(numbers(whole)), rel=1e-9)
+    assert together == [5, 1, 1, 1, 1, 1, 2, 2, 1, 4, 1]
     with pytest.raises(UserError, match="give --memory or --max-length"):
         resbench.paths(net, data=data, memory=one_image - 1)
 
