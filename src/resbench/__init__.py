@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from resbench.claims import load_claims
     from resbench.judge import Verdict
     from resbench.records import Measurement
+    from resbench.unravelling import paths
 
-__all__ = ["Measurement", "ResidualUnit", "Verdict", "__version__", "adapt", "check", "load_claims"]
+__all__ = ["Measurement", "ResidualUnit", "Verdict", "__version__", "adapt", "check", "load_claims", "paths"]
 
 __version__ = "0.1.0"
 
@@ -22,6 +23,7 @@ _HOMES = {
     "adapt": "resbench.adapters",
     "check": "resbench.checking",
     "load_claims": "resbench.claims",
+    "paths": "resbench.unravelling",
 }
 
 

@@ -16,7 +16,8 @@ from resbench.adapters import adapt
 from resbench.errors import NotMeasured
 from resbench.experiments import accuracy, evaluation, lesion, lesion_target, lesions, paths
 from resbench.experiments.lab import Lab
-from resbench.experiments.path_gradients import linearised, sample_paths
+from resbench.experiments.linearised import linearised
+from resbench.experiments.path_gradients import sample_paths
 from resbench.experiments.path_target import linearised_target
 from resbench.records.places import baselines
 from resbench.targets.target import UserMember, UserTarget

@@ -16,7 +16,7 @@ from resbench.targets.target import UserMember
 from resbench.training.target import Member
 
 if TYPE_CHECKING:
-    from resbench.experiments.path_gradients import Linearised
+    from resbench.experiments.linearised import Linearised
 
 __all__ = ["evaluation", "path_gradients", "training_curves"]
 
@@ -93,7 +93,7 @@ def path_gradients(member: Member | UserMember) -> dict[str, Any]:
 
 def _linearised(member: Member | UserMember, generator: torch.Generator) -> Linearised:
     """A pass over a few images: those of the training half, or of a user's data."""
-    from resbench.experiments.path_gradients import linearised
+    from resbench.experiments.linearised import linearised
     from resbench.experiments.path_target import linearised_target
     from resbench.networks.residual import ResidualNetwork
 

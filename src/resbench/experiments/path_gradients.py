@@ -12,137 +12,26 @@ not inside it, batch statistics (networks in training mode) are differentiated a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+
+from resbench.experiments.linearised import Linearised, Unrollable, linearised
+from resbench.experiments.path_spectrum import coefficients
 
 __all__ = [
-    "Linearised",
-    "Map",
-    "Unrollable",
     "draw_paths",
     "gradient_by_length_exact",
-    "linear_units",
-    "linearised",
     "path_gradients",
+    "path_norms",
     "sample_path_gradients",
     "sample_paths",
 ]
 
 Point = Literal["first unit", "images"]
 """Where the gradient is read: at the input of the first unit, or at the network's input."""
-
-
-class Unit(Protocol):
-    """``y = after(shortcut(x) + branch(x))``."""
-
-    def shortcut(self, x: Tensor) -> Tensor: ...
-
-    def branch(self, x: Tensor) -> Tensor: ...
-
-    def after(self, x: Tensor) -> Tensor: ...
-
-
-class Unrollable(Protocol):
-    """A residual network as its path gradients see it: ``head(unit_n(... unit_1(stem(x))))``."""
-
-    @property
-    def stem(self) -> torch.nn.Module: ...
-
-    def residual_units(self) -> Sequence[Unit]: ...
-
-    def head(self, x: Tensor) -> Tensor: ...
-
-    def modules(self) -> Iterator[torch.nn.Module]: ...
-
-
-@dataclass(frozen=True)
-class Map:
-    """One differentiable map at one input: the graph from the leaf ``source`` to ``target``."""
-
-    source: Tensor
-    target: Tensor
-
-    def vjp(self, cotangents: Tensor) -> Tensor:
-        """Cotangents ``(rows, *target.shape)`` to ``(rows, *source.shape)``, all rows in one batched call."""
-        if self.target is self.source or len(cotangents) == 0:
-            return cotangents.new_zeros(0, *self.source.shape) if len(cotangents) == 0 else cotangents
-        if not self.target.requires_grad:  # the absent shortcut of a plain network is a constant
-            return cotangents.new_zeros(len(cotangents), *self.source.shape)
-        # Not autograd's own is_grads_batched: that falls back to one convolution a row.
-        return torch.vmap(self._vjp)(cotangents)
-
-    def _vjp(self, cotangent: Tensor) -> Tensor:
-        (gradient,) = torch.autograd.grad(self.target, self.source, cotangent, retain_graph=True)
-        return gradient
-
-
-@dataclass(frozen=True)
-class LinearUnit:
-    """A unit's three maps at the activations of the full forward pass."""
-
-    shortcut: Map
-    branch: Map
-    after: Map
-
-
-@dataclass(frozen=True)
-class Linearised:
-    """One full forward pass; ``gradient`` is that of the mean cross-entropy at the last unit's output."""
-
-    stem: Map
-    units: tuple[LinearUnit, ...]
-    gradient: Tensor
-
-
-@contextmanager
-def _buffers_kept(network: Unrollable) -> Iterator[None]:
-    """Let a pass in training mode write its running statistics into copies, which its graph then owns."""
-    owners = [module._buffers for module in network.modules()]
-    kept = [dict(buffers) for buffers in owners]
-    for buffers in owners:
-        buffers.update({name: value.clone() for name, value in buffers.items() if value is not None})
-    try:
-        yield
-    finally:
-        for buffers, originals in zip(owners, kept, strict=True):
-            buffers.update(originals)
-
-
-def _leaf(value: Tensor) -> Tensor:
-    return value.detach().requires_grad_()
-
-
-def linear_units(units: Sequence[Unit], x: Tensor) -> tuple[tuple[LinearUnit, ...], Tensor]:
-    """``units`` applied to ``x`` one after the other and cut into maps; also the output of the last."""
-    found = []
-    for unit in units:
-        x = _leaf(x)
-        shortcut, branch = Map(x, unit.shortcut(x)), Map(x, unit.branch(x))
-        total = _leaf(shortcut.target + branch.target)
-        after = Map(total, unit.after(total))
-        found.append(LinearUnit(shortcut, branch, after))
-        x = after.target
-    return tuple(found), x
-
-
-def linearised(network: Unrollable, images: Tensor, labels: Tensor) -> Linearised:
-    """The full forward pass in the network's present mode, cut into maps that can be differentiated one by one."""
-    with _buffers_kept(network), torch.enable_grad():
-        source = _leaf(images)
-        stem = Map(source, network.stem(source))
-        units, x = linear_units(network.residual_units(), stem.target)
-        x = _leaf(x)
-        logits = network.head(x)
-        if logits.dim() != 2:
-            raise ValueError("path gradients need a network of one copy: logits (N, classes)")
-        (gradient,) = torch.autograd.grad(F.cross_entropy(logits, labels), x)
-    return Linearised(stem, units, gradient)
 
 
 def path_gradients(
@@ -196,12 +85,17 @@ def sample_paths(
     chunk: int = 256,
 ) -> Tensor:
     """:func:`sample_path_gradients` of a pass that has been linearised already."""
-    paths = draw_paths(len(full.units), lengths, paths_per_length, generator).flatten(0, 1).to(full.gradient.device)
+    paths = draw_paths(len(full.units), lengths, paths_per_length, generator).flatten(0, 1)
+    return path_norms(full, paths, at=at, chunk=chunk).view(len(lengths), paths_per_length)
+
+
+def path_norms(full: Linearised, paths: Tensor, *, at: Point = "first unit", chunk: int = 256) -> Tensor:
+    """Norms of the gradients along ``paths``, booleans ``(P, units)``; float64 ``(P,)``."""
     norms = []
-    for rows in paths.split(chunk):
+    for rows in paths.to(full.gradient.device).split(chunk):
         gradients, log_scale = _backward(full, rows, at)
         norms.append(gradients.flatten(1).norm(dim=1).double() * log_scale.exp())
-    return torch.cat(norms).view(len(lengths), paths_per_length)
+    return torch.cat(norms)
 
 
 def _backward(full: Linearised, paths: Tensor, at: Point) -> tuple[Tensor, Tensor]:
@@ -237,11 +131,5 @@ def gradient_by_length_exact(
     of ``C(n, k)`` path gradients, which may cancel: it is not ``C(n, k)`` times the norm of one.
     """
     full = linearised(network, images, labels)
-    rows = full.gradient.unsqueeze(0)
-    for unit in reversed(full.units):
-        arrived = unit.after.vjp(rows)
-        grown = arrived.new_zeros(len(arrived) + 1, *unit.shortcut.source.shape)
-        grown[:-1] += unit.shortcut.vjp(arrived)
-        grown[1:] += unit.branch.vjp(arrived)
-        rows = grown
+    rows = coefficients(full).plain()
     return full.stem.vjp(rows) if at == "images" else rows

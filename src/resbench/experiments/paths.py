@@ -11,12 +11,22 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from resbench.experiments.path_lengths import central_range
 from resbench.experiments.reading import reads
 from resbench.experiments.resampling import REPLICATES
 from resbench.records.measurement import Measurement
 from resbench.records.results import Result
 
-__all__ = ["decay_fit", "decay_rate", "effective_range", "effective_share", "mean_length", "share_over"]
+__all__ = [
+    "decay_fit",
+    "decay_rate",
+    "effective_range",
+    "effective_share",
+    "line",
+    "mean_length",
+    "resampled_means",
+    "share_over",
+]
 
 Floats = NDArray[np.float64]
 _METHOD = "bootstrap over paths"
@@ -30,17 +40,31 @@ def _log_gradients(result: Result) -> Floats:
     generator = np.random.default_rng(6)
     logs = []
     for member in result:
-        columns = []
-        for row in np.asarray(member["norms"], dtype=np.float64):
-            sampled = row[~np.isnan(row)]
-            picks = generator.integers(len(sampled), size=(REPLICATES, len(sampled)))
-            columns.append(np.concatenate([[sampled.mean()], sampled[picks].mean(1)]))
+        rows = np.asarray(member["norms"], dtype=np.float64)
+        columns = [resampled_means(row[~np.isnan(row)], generator) for row in rows]
         with np.errstate(divide="ignore"):
             logs.append(np.log(np.stack(columns, axis=1)))
     mean = np.mean(logs, axis=0)
     finite = np.isfinite(mean).all(0)
     length = len(finite) if finite.all() else int(np.argmin(finite))
     return np.asarray(mean[:, :length])
+
+
+def resampled_means(values: Floats, generator: np.random.Generator) -> Floats:
+    """The mean of ``values`` and those of its bootstrap resamples, ``(1 + replicates,)``."""
+    picks = generator.integers(len(values), size=(REPLICATES, len(values)))
+    return np.concatenate([[values.mean()], values[picks].mean(1)])
+
+
+def line(rows: Floats, weights: Floats | None = None) -> tuple[Floats, Floats]:
+    """Slope and R^2 of the (weighted) least-squares line through each row against 0, 1, 2, ...: ``(rows,)`` each."""
+    share = np.full(rows.shape[1], 1.0 / rows.shape[1]) if weights is None else weights / weights.sum()
+    positions = np.arange(rows.shape[1])
+    x = positions - share @ positions
+    centred = rows - (rows @ share)[:, None]
+    slope = centred @ (share * x) / (x @ (share * x))
+    residual = (centred - slope[:, None] * x) ** 2 @ share
+    return slope, 1.0 - residual / (centred**2 @ share)
 
 
 def _units(result: Result) -> int:
@@ -65,20 +89,14 @@ def _scalar(rows: Floats, result: Result, detail: str = "") -> Measurement:
 @reads(("path_gradients", "network"))
 def decay_fit(result: Result, *, network: str) -> Measurement:
     """R^2 of the straight line through ``log g(k)``: 1 is an exactly exponential decay."""
-    logs = _log_gradients(result)
-    x = np.arange(logs.shape[1]) - (logs.shape[1] - 1) / 2
-    centred = logs - logs.mean(1, keepdims=True)
-    slope = centred @ x / (x @ x)
-    residual = ((centred - slope[:, None] * x) ** 2).sum(1)
-    return _scalar(1.0 - residual / (centred**2).sum(1), result, f"slope {slope[0]:+.3f} a unit")
+    slope, explained = line(_log_gradients(result))
+    return _scalar(explained, result, f"slope {slope[0]:+.3f} a unit")
 
 
 @reads(("path_gradients", "network"))
 def decay_rate(result: Result, *, network: str) -> Measurement:
     """The factor ``r`` by which one more unit changes a path's gradient: the slope of ``log g(k)``, as ``exp``."""
-    logs = _log_gradients(result)
-    x = np.arange(logs.shape[1]) - (logs.shape[1] - 1) / 2
-    return _scalar(np.exp((logs - logs.mean(1, keepdims=True)) @ x / (x @ x)), result)
+    return _scalar(np.exp(line(_log_gradients(result))[0]), result)
 
 
 @reads(("path_gradients", "network"))
@@ -103,8 +121,5 @@ def mean_length(result: Result, *, network: str) -> Measurement:
 @reads(("path_gradients", "network"))
 def effective_range(result: Result, *, network: str) -> Measurement:
     """The lengths between the 2.5 % and the 97.5 % point of the gradient: ``[low, high]`` units."""
-    cumulative = np.cumsum(_shares(result), axis=1)
-    low = (cumulative < 0.025).sum(1)
-    high = (cumulative < 0.975).sum(1)
-    rows = np.stack([low, high], axis=1).tolist()
+    rows = [list(central_range(row)) for row in _shares(result).tolist()]
     return Measurement(rows[0], replicates=rows[1:], method=_METHOD)

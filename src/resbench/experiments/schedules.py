@@ -22,6 +22,7 @@ __all__ = [
     "expected_depth",
     "expected_depths",
     "limit_gaps",
+    "poisson_binomial",
     "relative_depth",
     "speedups",
     "subnetworks",
@@ -147,18 +148,23 @@ def _probability(value: Probability) -> Fraction:
 
 
 def _distribution(n: int, p_last: Probability, schedule: Schedule) -> list[Fraction]:
-    """``P(L~ = 0), ..., P(L~ = n)``: the units are added one by one (Poisson binomial).
+    """``P(L~ = 0), ..., P(L~ = n)``."""
+    return poisson_binomial(_all(n, p_last, schedule))
+
+
+def poisson_binomial(probabilities: Sequence[Probability]) -> list[Fraction]:
+    """``P(0), ..., P(n)`` of ``n`` independent events, each with its own probability; they are added one by one.
 
     In integers: with ``p_l = a_l / m`` for a common ``m``, the entries are counts out of ``m ** n``.
     """
-    probabilities = _all(n, p_last, schedule)
-    common = math.lcm(*(p.denominator for p in probabilities))
+    exact = [_probability(p) for p in probabilities]
+    common = math.lcm(*(p.denominator for p in exact))
     counts = [1]
-    for p in probabilities:
+    for p in exact:
         keep = p.numerator * (common // p.denominator)
         used, skipped = [0, *(count * keep for count in counts)], [*(count * (common - keep) for count in counts), 0]
         counts = [a + b for a, b in zip(used, skipped, strict=True)]
-    total = common**n
+    total = common ** len(exact)
     return [Fraction(count, total) for count in counts]
 
 

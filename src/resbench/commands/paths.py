@@ -1,0 +1,120 @@
+"""``resbench paths``."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["paths"]
+
+
+class _Format(StrEnum):
+    table = "table"
+    json = "json"
+
+
+def paths(
+    model: Annotated[
+        str, typer.Argument(help="MODULE:CALLABLE, a zoo name, torchvision:NAME, timm:NAME, transformers:NAME.")
+    ],
+    checkpoint: Annotated[
+        Path | None, typer.Option("--checkpoint", help="Its weights: safetensors, or a saved state_dict.")
+    ] = None,
+    data: Annotated[
+        str, typer.Option("--data", metavar="SPEC", help="digits, cifar10:ROOT, imagefolder:ROOT or npz:FILE.")
+    ] = "",
+    mean: Annotated[str, typer.Option("--mean", metavar="R,G,B", help="Of the images, scaled to [0, 1].")] = "",
+    std: Annotated[str, typer.Option("--std", metavar="R,G,B", help="Goes with --mean.")] = "",
+    input: Annotated[
+        str, typer.Option("--input", metavar="CxHxW", help="The size of an image, where no data are given.")
+    ] = "",
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=2, help="Images of the data, drawn by --seed; 16 if not given.")
+    ] = None,
+    units: Annotated[
+        list[str] | None,
+        typer.Option("--units", metavar="GLOB", help="Modules that are the residual units; may be repeated."),
+    ] = None,
+    survival: Annotated[
+        str,
+        typer.Option("--survival", metavar="SCHEDULE", help="linear:0.5, uniform:0.8, or P1,P2,... for every unit."),
+    ] = "",
+    sampled: Annotated[
+        bool, typer.Option("--sampled", help="The paper's procedure: norms along single, random paths.")
+    ] = False,
+    precision: Annotated[
+        float, typer.Option("--precision", help="With --sampled: standard error of a length's share.")
+    ] = 0.01,
+    most: Annotated[int, typer.Option("--max-paths", help="With --sampled: of one length.")] = 1000,
+    longest: Annotated[
+        int | None, typer.Option("--max-length", metavar="K", help="Tell lengths 0 to K apart; longer ones together.")
+    ] = None,
+    mass: Annotated[float, typer.Option("--mass", help="What the effective range holds.")] = 0.95,
+    participation: Annotated[
+        bool,
+        typer.Option("--participation/--no-participation", help="Also which units it passes (takes twice as long)."),
+    ] = True,
+    forward: Annotated[
+        bool, typer.Option("--forward", help="Also the linearised signal forwards, by length (JSON).")
+    ] = False,
+    memory: Annotated[float, typer.Option("--memory", metavar="GIB", help="For gradients on their way.")] = 1.0,
+    device: Annotated[str, typer.Option("--device", help="Where it runs.")] = "cpu",
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of random weights, images, labels and paths.")] = 0,
+    format: Annotated[_Format, typer.Option("--format", help="How to print.")] = _Format.table,
+) -> None:
+    """How much gradient the paths of each length carry.
+
+    Exact: the norm of the sum over all paths of a length (paths may cancel); "of a path" is that by their number.  With
+    --sampled as in the paper: the mean norm along single paths, times their number.  The gradient is that of the mean
+    loss, at the input of the first unit, in eval mode.
+
+    Exit code 0: measured; 2: bad usage or bad input, or a network that has no paths.
+
+    Example: resbench paths resnet110-preact --data digits
+
+    Example: resbench paths torchvision:resnet50 --input 3x64x64 --sampled
+    """
+    from resbench.targets.options import TargetOptions
+    from resbench.unravelling import PathOptions, paths_of
+
+    described = TargetOptions(
+        target=model,
+        checkpoint=checkpoint,
+        data=data,
+        mean=mean,
+        std=std,
+        input=input,
+        units=tuple(units or ()),
+        survival=survival,
+        limit=limit,
+        device=device,
+        seed=seed,
+    )
+    options = PathOptions(
+        sampled=sampled,
+        longest=longest,
+        mass=mass,
+        participation=participation,
+        precision=precision,
+        most=most,
+        forward=forward,
+        memory=int(memory * 2**30) if 0 < memory < 2**30 else 0,
+    )
+    try:
+        found = paths_of(described, options)
+    except KeyboardInterrupt:
+        print("resbench: interrupted; nothing is kept", file=sys.stderr)
+        raise typer.Exit(130) from None
+    if format is _Format.json:
+        import json
+
+        print(json.dumps(found, indent=1, allow_nan=False))
+    else:
+        from resbench.checking import terminal_width
+        from resbench.reports.paths import paths_table
+
+        print(paths_table(found, width=terminal_width()))

@@ -1,0 +1,170 @@
+"""What `resbench paths` and :func:`resbench.paths` do: the gradient of a network by the length of its paths."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from resbench.errors import UserError
+from resbench.targets.options import TargetOptions
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from resbench.targets.target import UserTarget
+
+__all__ = ["PathOptions", "paths", "paths_of"]
+
+_IMAGES = 16
+"""Of the data, where the user gives no limit: a path costs what its activations cost."""
+
+_NOISE = 8
+"""Images of random numbers, where there are no data."""
+
+
+@dataclass(frozen=True)
+class PathOptions:
+    """``longest``: lengths up to this one are told apart; None for all.  ``mass``: what the effective range holds.
+
+    ``sampled``: the paper's procedure, to ``precision`` (standard error of a length's share) with at most ``most``
+    paths a length.  ``memory``: bytes for gradients on their way (exact).  ``forward``: also the linearised signal.
+    """
+
+    sampled: bool = False
+    longest: int | None = None
+    mass: float = 0.95
+    participation: bool = True
+    precision: float = 0.01
+    most: int = 1000
+    memory: int = 2**30
+    forward: bool = False
+
+    def check(self) -> None:
+        """Reject what no network could make good.
+
+        Raises:
+            UserError: a value out of range, or options that exclude each other.
+        """
+        if not 0 < self.mass < 1:
+            raise UserError(f"--mass {self.mass:g}: a share between 0 and 1, such as 0.95")
+        if not (0 < self.precision < 1):
+            raise UserError(f"--precision {self.precision:g}: a share between 0 and 1, such as 0.01")
+        if self.longest is not None and self.longest < 0:
+            raise UserError(f"--max-length {self.longest}: a path has a length of 0 or more")
+        if self.memory <= 0:
+            raise UserError("--memory: more than 0 GiB")
+        if self.most < 2:
+            raise UserError(f"--max-paths {self.most}: at least 2")
+        if self.sampled and self.longest is not None:
+            raise UserError("--max-length shortens the exact computation: leave out --sampled")
+        if self.sampled and self.forward:
+            raise UserError("--forward is computed exactly: leave out --sampled")
+
+
+def paths(
+    model: nn.Module,
+    example: Tensor | None = None,
+    *,
+    data: tuple[Tensor, Tensor] | None = None,
+    sampled: bool = False,
+    longest: int | None = None,
+    mass: float = 0.95,
+    participation: bool = True,
+    precision: float = 0.01,
+    most: int = 1000,
+    memory: int = 2**30,
+    forward: bool = False,
+    units: Sequence[str] = (),
+    survival: Sequence[float] | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """The gradient of a live model by the length of the paths that carry it (Veit 2016, section 5), in eval mode.
+
+    The model is used in place and left as it was.  The gradient is that of the mean cross-entropy, read at the input of
+    the first residual unit.
+
+    Args:
+        example: two or more images, ``(N, C, H, W)``; labels are drawn by ``seed``.
+        data: normalised images and their labels, instead; all of them are used.
+        sampled, longest, mass, participation, precision, most, memory, forward: see :class:`PathOptions`.
+        units, survival: as for :func:`resbench.check`.
+
+    Returns:
+        What ``resbench paths --format json`` prints: ``n_units``, ``length``, ``path_count``,
+        ``gradient_norm_per_path``, ``gradient_norm_of_length``, ``share``, ``effective_range``, and more.
+
+    Raises:
+        UserError: bad input.
+        NotMeasured: the model's units do not follow each other one by one, or their insides are not known.
+
+    Example:
+        >>> found = paths(torchvision.models.resnet18(), torch.randn(2, 3, 64, 64))
+        >>> found["path_count"]
+        [1, 8, 28, 56, 70, 56, 28, 8, 1]
+    """
+    from resbench.experiments.path_values import measured_paths
+    from resbench.targets.load import target_of
+
+    options = PathOptions(sampled, longest, mass, participation, precision, most, memory, forward)
+    options.check()
+    if example is None:
+        if data is None:
+            raise UserError("give an example input, or data")
+        example = data[0][:2]
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        target = target_of(model, example, units=units, survival=survival, data=data, seed=seed)
+        images, labels = (example, _drawn_labels(target, example)) if data is None else data
+        return measured_paths(target, images, labels, options)
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def paths_of(described: TargetOptions, options: PathOptions) -> dict[str, Any]:
+    """The same of a target that options describe; it is named on standard error.
+
+    Without data the images are noise, and the labels drawn; of data, 16 images are drawn where no limit is given.
+
+    Raises:
+        UserError, NotMeasured: as for :func:`paths`.
+    """
+    from resbench.checking import check_device, loaded_target
+    from resbench.experiments.path_values import measured_paths
+
+    options.check()
+    described.check()
+    check_device(described.device)
+    if described.data and described.limit is None:
+        described = replace(described, limit=_IMAGES)
+    target = loaded_target(described)
+    images, labels = target.data if target.data is not None else _noise(target)
+    return measured_paths(target, images, labels, options)
+
+
+def _noise(target: UserTarget) -> tuple[Tensor, Tensor]:
+    import torch
+
+    generator = torch.Generator().manual_seed(target.seed)
+    images = torch.randn(_NOISE, *target.example.shape[1:], generator=generator).to(target.example)
+    return images, _drawn_labels(target, images)
+
+
+def _drawn_labels(target: UserTarget, images: Tensor) -> Tensor:
+    """A class for each image.
+
+    Raises:
+        UserError: the output has no classes.
+    """
+    import torch
+
+    from resbench.adapters import output_of
+
+    with torch.no_grad():
+        shape = output_of(target.model(images[:2])).shape
+    if len(shape) != 2:
+        given = "x".join(map(str, shape))
+        raise UserError(f"target {target.name}: paths need a classifier; its output is {given}, not N x classes")
+    generator = torch.Generator().manual_seed(target.seed + 1)
+    return torch.randint(shape[1], (len(images),), generator=generator).to(images.device)
