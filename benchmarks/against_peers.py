@@ -25,7 +25,6 @@ from resbench.errors import UserError
 from resbench.timing.lockstep import CannotRun, log_ratio, run_pair
 from resbench.timing.processes import Side, Worker, WorkerDied, here
 from resbench.timing.worker.case import Case, CaseError
-from resbench.timing.worker.undisturbed import undisturbed
 
 __all__ = ["PAIRS", "SECONDS", "chosen_cases", "main", "peer_cases", "run_rounds", "stochastic_cases"]
 
@@ -136,8 +135,7 @@ def _measured(base: Worker, head: Worker, pair: Pair, seconds: float) -> tuple[M
     except (CaseError, WorkerDied) as error:
         return Measured(*keys, date, load=load, error=str(error)), False
     ratio = math.exp(log_ratio(samples))
-    times = undisturbed(samples.base), undisturbed(samples.head)
-    return Measured(*keys, date, ratio, *times, samples.steady, load), True
+    return Measured(*keys, date, ratio, *samples.times, samples.steady, load), True
 
 
 def _tell(index: int, left: int, one: Measured) -> None:

@@ -21,6 +21,7 @@ class FakeMachine:
         self.started = 0
         self.fails: dict[tuple[str, str], str] = {}
         self.dies: set[tuple[str, str]] = set()
+        self.processor: Callable[[str, int], dict[str, Any]] = lambda side, call: {}
 
     def worker(self, side: Side, **_: Any) -> FakeWorker:
         self.started += 1
@@ -83,7 +84,8 @@ class FakeWorker:
 
     def _time(self, steps: int) -> dict[str, Any]:
         self.machine.calls.append(self.side.name)
-        return {"seconds": self.machine.time(self.side.name, self.key, len(self.machine.calls), self.number)}
+        seconds = self.machine.time(self.side.name, self.key, len(self.machine.calls), self.number)
+        return {"seconds": seconds, **self.machine.processor(self.side.name, len(self.machine.calls))}
 
     def _measure(self, case: dict[str, Any], seconds: float) -> dict[str, Any]:
         self._open(case)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+from typing import Any
 
 import pytest
 from fake_worker import FakeMachine
@@ -80,6 +81,29 @@ def test_others_work_on_the_machine_does_not_change_the_ratio() -> None:
     dice = random.Random(2)
     base, head = ([0.010 * f * (1 if i % 8 == 0 else dice.uniform(1.2, 10)) for i in range(200)] for f in (1.0, 1.1))
     assert math.exp(log_ratio(PairSamples(tuple(base), tuple(head), 1, 1, True))) == pytest.approx(1.1)
+
+
+def _interrupted(waited: bool = False, devices: tuple[str, str] = ("cpu1", "cpu1")) -> PairSamples:
+    """Every call is interrupted for a time at random; processor time says 10 and 11 ms."""
+    dice = random.Random(3)
+    machine = FakeMachine(lambda side, *_: dice.uniform(0.02, 0.05))
+    machine.processor = lambda side, call: {"cpu": 0.011 if side == "head" else 0.01, "waited": waited}
+    cases = tuple(Case("unit:preact", "64@8", device=device) for device in devices)  # type: ignore[arg-type]
+    return run_pair(machine.worker(_BASE), machine.worker(_HEAD), cases, 1.0)  # type: ignore[arg-type]
+
+
+def test_interruptions_do_not_count_where_a_step_never_waits() -> None:
+    pair = _interrupted()
+    assert pair.times == (pytest.approx(0.01), pytest.approx(0.011))
+    assert math.exp(log_ratio(pair)) == pytest.approx(1.1)
+    assert min(pair.base) >= 0.02  # the clock's times are kept as well
+
+
+@pytest.mark.parametrize("settings", [{"waited": True}, {"devices": ("cpu1", "cpu2")}, {"devices": ("cuda", "cuda")}])
+def test_the_clock_counts_where_a_step_waits_or_is_not_one_thread(settings: dict[str, Any]) -> None:
+    pair = _interrupted(**settings)
+    assert (pair.base_cpu, pair.head_cpu) == ((), ())
+    assert pair.times[0] >= 0.02
 
 
 @pytest.mark.parametrize(("factor", "change"), [(1.0, Change.SAME), (1.1, Change.SLOWER), (1 / 1.1, Change.FASTER)])

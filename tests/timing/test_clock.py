@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import sys
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -10,7 +12,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from resbench.timing.worker import processor as processor_module
 from resbench.timing.worker.clock import CpuClock, CudaClock
+from resbench.timing.worker.processor import Processor
 from resbench.timing.worker.sampling import PRECISION, block_size, measure, sample, warm_up
 
 
@@ -165,3 +169,42 @@ def test_events_time_what_the_gpu_does(flushed: bool) -> None:
     clock.seconds(work, 20)
     one, two = clock.seconds(work, 20), clock.seconds(work, 40)
     assert 1.5 < two / one < 2.5
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux alone tells waiting from being interrupted")
+def test_processor_time_is_not_that_of_waiting() -> None:
+    with Processor() as busy:
+        sum(range(300_000))
+    assert busy.seconds is not None
+    assert busy.seconds > 0.0005
+    with Processor() as asleep:
+        time.sleep(0.05)
+    assert asleep.waited
+    assert asleep.seconds is not None
+    assert asleep.seconds < 0.04
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux alone tells waiting from being interrupted")
+def test_a_step_of_a_unit_never_waits() -> None:
+    """Backward passes on a CPU run in the thread that asks for them: its processor time is the step's."""
+    from resbench.timing.worker.case import Case
+    from resbench.timing.worker.steps import prepare
+
+    work = prepare(Case("unit:preact", "16@32", batch=2))
+    try:
+        work.step()
+        waited = []
+        for _ in range(10):
+            with Processor() as processor:
+                work.step()
+            waited.append(processor.waited)
+    finally:
+        work.close()
+    assert sum(waited) <= 1
+
+
+def test_without_the_systems_help_there_is_no_processor_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processor_module, "resource", None)
+    with Processor() as processor:
+        pass
+    assert (processor.seconds, processor.waited) == (None, False)

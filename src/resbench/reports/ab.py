@@ -86,7 +86,7 @@ def _summary(rows: Sequence[AbRow], margin: float) -> str:
     mean = f"; geometric mean of head/base {geometric_mean(ratios):.3f} over {len(ratios)} cases" if ratios else ""
     return (
         f"{text}{mean} (margin {100 * margin:g} %, chance of any false SLOWER or FASTER below {100 * ALPHA:g} %; "
-        "time: seconds per step, undisturbed, in lock step)"
+        "time: seconds per step, undisturbed, in lock step; of one thread that never waits, processor seconds)"
     )
 
 

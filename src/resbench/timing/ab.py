@@ -18,7 +18,6 @@ from resbench.timing.processes import Side, Worker, WorkerDied
 from resbench.timing.rounds import Listener
 from resbench.timing.worker.case import Case, CaseError
 from resbench.timing.worker.seen import Counts, Rates
-from resbench.timing.worker.undisturbed import undisturbed
 
 __all__ = ["LOOKS", "PAIRS", "SECONDS", "AbOptions", "AbResult", "AbRow", "judge_rows", "run_ab"]
 
@@ -59,7 +58,8 @@ class AbRow:
         """Seconds per step of either side: the mean over pairs of the undisturbed time; NaN of none."""
         if not self.pairs:
             return math.nan, math.nan
-        return fmean(undisturbed(p.base) for p in self.pairs), fmean(undisturbed(p.head) for p in self.pairs)
+        base, head = zip(*(pair.times for pair in self.pairs), strict=True)
+        return fmean(base), fmean(head)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -27,6 +28,9 @@ _FEWEST = 6
 
 _WARM_SECONDS = 2.0
 
+WAITING = 0.1
+"""The share of calls that may have waited, once for the disk perhaps, in code that is said not to wait."""
+
 
 class CannotRun(Exception):
     """A case that a side cannot run: the reasons of base and of head, empty where it can."""
@@ -41,6 +45,8 @@ class PairSamples:
     """One pair's calls in the order in which they were made: seconds per step, ``steps`` steps a call.
 
     ``warmup``: steps before, on the side that did more.  ``steady``: whether both sides were steady then.
+    ``base_cpu``, ``head_cpu``: processor seconds per step of the same calls; empty where they are not what a step
+    takes: on a GPU, with several threads, or where the code waits for something.
     """
 
     base: tuple[float, ...]
@@ -48,6 +54,20 @@ class PairSamples:
     steps: int
     warmup: int
     steady: bool
+    base_cpu: tuple[float, ...] = ()
+    head_cpu: tuple[float, ...] = ()
+
+    @property
+    def times(self) -> tuple[float, float]:
+        """Undisturbed seconds per step of base and head: of processor time where there is any.
+
+        Beside two programs that compute half of the time, on two cores, the ratio of a step to one that is 10 % slower
+        was 1.10 with a standard deviation of 0.9 % over ten pairs by processor time, and of 6 % by the clock: of 48
+        calls nine in ten were interrupted.
+        """
+        if self.base_cpu and self.head_cpu:
+            return undisturbed(self.base_cpu), undisturbed(self.head_cpu)
+        return undisturbed(self.base), undisturbed(self.head)
 
 
 def run_pair(base: Worker, head: Worker, cases: tuple[Case, Case], seconds: float) -> PairSamples:
@@ -70,14 +90,26 @@ def run_pair(base: Worker, head: Worker, cases: tuple[Case, Case], seconds: floa
     if slower * steps < BLOCK_SECONDS:
         steps = cycle * math.ceil(BLOCK_SECONDS / (slower * cycle))
     rounds = max(_FEWEST, math.ceil(seconds / (2 * slower * steps)))
-    taken: tuple[list[float], list[float]] = ([], [])
+    taken: tuple[list[dict[str, Any]], list[dict[str, Any]]] = ([], [])
     for index in range(rounds):
         for side in (0, 1, 1, 0) if index % 2 == 0 else (1, 0, 0, 1):
-            taken[side].append(float(sides[side].ask("time", steps=steps)["seconds"]))
+            taken[side].append(sides[side].ask("time", steps=steps))
     for worker in sides:
         worker.ask("close")
     warmup, steady = max(int(answer["warmup"]) for answer in warm), all(answer["steady"] for answer in warm)
-    return PairSamples(tuple(taken[0]), tuple(taken[1]), steps, warmup, steady)
+    clocked = [tuple(float(call["seconds"]) for call in calls) for calls in taken]
+    computed = [_processor_seconds(case, calls) for case, calls in zip(cases, taken, strict=True)]
+    if not all(computed):
+        computed = [(), ()]
+    return PairSamples(clocked[0], clocked[1], steps, warmup, steady, computed[0], computed[1])
+
+
+def _processor_seconds(case: Case, calls: Sequence[dict[str, Any]]) -> tuple[float, ...]:
+    """Of every call; empty where they are not what a step takes."""
+    waiting = sum(bool(call.get("waited")) for call in calls)
+    if case.threads != 1 or waiting > WAITING * len(calls) or any(call.get("cpu") is None for call in calls):
+        return ()
+    return tuple(float(call["cpu"]) for call in calls)
 
 
 def _both(sides: Sequence[Worker], cases: Sequence[Case]) -> None:
@@ -96,4 +128,5 @@ def _both(sides: Sequence[Worker], cases: Sequence[Case]) -> None:
 
 def log_ratio(pair: PairSamples) -> float:
     """The logarithm of head's undisturbed time over base's."""
-    return math.log(undisturbed(pair.head) / undisturbed(pair.base))
+    base, head = pair.times
+    return math.log(head / base)

@@ -17,6 +17,7 @@ from .allocator import pin_allocator
 from .case import Case, CaseError
 from .clock import Clock, clock_for
 from .machine import facts
+from .processor import Processor
 from .sampling import measure, sample, warm_up
 from .steps import Work, prepare
 
@@ -80,9 +81,12 @@ class Server:
         return {"steps": steps, "warmup": done, "steady": steady}
 
     def time(self, steps: int) -> dict[str, Any]:
-        """One block: seconds *per step*."""
+        """One block: seconds *per step*, and what :class:`.processor.Processor` says of it."""
         work, clock = self._ready()
-        return {"seconds": clock.seconds(work, steps) / steps}
+        with Processor() as processor:
+            seconds = clock.seconds(work, steps) / steps
+        cpu = None if processor.seconds is None else processor.seconds / steps
+        return {"seconds": seconds, "cpu": cpu, "waited": processor.waited}
 
     def sample(self, steps: int, seconds: float) -> dict[str, Any]:
         work, clock = self._ready()
