@@ -61,7 +61,8 @@ def test_a_path_comes_before_a_saved_run_and_that_before_a_baseline(
     assert load("main").name == "path"
 
 
-def test_an_unknown_name_is_told_with_those_near_to_it() -> None:
+def test_an_unknown_name_is_told_with_those_near_to_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "baselines", lambda: folder / "none")
     save(make_run("main", {PREACT: around(0.01)}), "feature-branch")
     with pytest.raises(UserError, match=r"no run 'feature-brunch'.*feature-branch"):
         load("feature-brunch")
