@@ -200,7 +200,6 @@ def test_an_unwritable_store_is_one_line(
     [
         ("SAME", False, True, 0),
         ("SLOWER", False, False, 1),
-        ("UNHEALTHY", False, False, 1),
         ("AMBIGUOUS", False, False, 0),
         ("AMBIGUOUS", False, True, 1),
         ("FASTER", False, False, 0),

@@ -50,5 +50,5 @@ def make_run(
 
 
 def around(seconds: float, spread: float = 0.002) -> tuple[float, ...]:
-    """Undisturbed times of four processes that differ by ``spread``."""
-    return tuple(seconds * (1 + spread * step) for step in (-1.0, -0.3, 0.3, 1.0))
+    """Undisturbed times of four processes that differ by ``spread``; their geometric mean is ``seconds``."""
+    return tuple(seconds * (1 + spread) ** step for step in (-1.0, -0.3, 0.3, 1.0))

@@ -136,7 +136,7 @@ def _model_cases(base: Subject, head: Subject, input: str, batch: int, device: s
 
 def _exit_code(verdicts: list[tuple[str, bool]], *, strict: bool) -> int:
     """``verdicts``: with whether head is what lacks the case.  A case that only base lacks is new, not lost."""
-    bad = {"SLOWER", "UNHEALTHY"} | ({"AMBIGUOUS", "FASTER", "MISSING"} if strict else set())
+    bad = {"SLOWER"} | ({"AMBIGUOUS", "FASTER", "MISSING"} if strict else set())
     return int(any(change in bad or (change == "MISSING" and head_lacks) for change, head_lacks in verdicts))
 
 

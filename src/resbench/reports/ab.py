@@ -94,7 +94,7 @@ def ab_markdown(rows: Sequence[AbRow], base: str, head: str, *, margin: float) -
     """For a job's summary: what is not SAME first."""
     from tabulate import tabulate
 
-    order = [Change.SLOWER, Change.UNHEALTHY, Change.MISSING, Change.FASTER, Change.AMBIGUOUS, Change.SAME]
+    order = [Change.SLOWER, Change.MISSING, Change.FASTER, Change.AMBIGUOUS, Change.SAME]
     cells = [
         [
             row.change.value,

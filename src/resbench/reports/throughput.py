@@ -60,7 +60,7 @@ def bench_table(run: TimingRun, *, width: int = 80) -> str:
     lines += _notes(reasons, width, len(records))
     lines += wrap(
         f"{len(records)} cases.  time: seconds per step, undisturbed (the fastest tenth of a process's samples), "
-        f"median over processes (±: {_COVERAGE} interval over them); "
+        f"mean over processes (±: {_COVERAGE} interval over them); "
         "util.: share of it that this machine, as measured, needs at least for arithmetic and traffic",
         width,
     )

@@ -25,7 +25,7 @@ ALPHA = 0.01
 """Probability of a false SLOWER or FASTER among *all* the cases of one comparison (Holm 1979)."""
 
 MARGIN = 0.05
-"""Changes of less than 5 % are nobody's business: smaller than what relinking or another memory layout does."""
+"""Changes of less than 5 % are SAME.  Chosen: where asv begins to list regressions (its default threshold)."""
 
 
 class Change(StrEnum):

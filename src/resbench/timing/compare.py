@@ -3,8 +3,8 @@
 Between runs of one machine a ratio speaks about the code, and gets a verdict.  Between machines it speaks about both,
 so that there is none: the differences of the environments come first, and utilisation stands beside each time.
 
-A time is the median over processes of the undisturbed time within; a ratio is that of the geometric means over
-processes (:func:`resbench.timing.change.ratio_of_processes`), so that the two can differ in the last digits.
+A time is the geometric mean over processes of the undisturbed time within, and a ratio is that of two such times
+(:func:`resbench.timing.change.ratio_of_processes`).
 """
 
 from __future__ import annotations

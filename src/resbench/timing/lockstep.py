@@ -21,7 +21,7 @@ from resbench.timing.worker.undisturbed import undisturbed
 __all__ = ["BLOCK_SECONDS", "CannotRun", "PairSamples", "log_ratio", "run_pair"]
 
 BLOCK_SECONDS = 0.004
-"""A call's least length: some 50 times what waking the other process costs."""
+"""A call's least length: 75 times what asking and answering cost (53 microseconds, median of 300)."""
 
 _FEWEST = 6
 """Rounds of four calls, however slow a step is."""

@@ -1,7 +1,8 @@
 """Numbers of one record, computed from its raw samples every time: nothing here is stored.
 
-A round is a process.  A process is described by its
-undisturbed time (:func:`resbench.timing.worker.undisturbed.undisturbed`), a record by the median over its processes.
+A round is a process.  A process is described by its undisturbed time
+(:func:`resbench.timing.worker.undisturbed.undisturbed`), a record by the geometric mean over its processes, as the
+interval and a comparison's ratio are.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def process_times(record: TimingRecord) -> tuple[float, ...]:
 
 def seconds(record: TimingRecord) -> float | None:
     """Seconds per step; None without samples."""
-    return statistics.median(process_times(record)) if record.rounds else None
+    return statistics.geometric_mean(process_times(record)) if record.rounds else None
 
 
 def interval(record: TimingRecord) -> tuple[float, float] | None:

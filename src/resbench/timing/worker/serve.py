@@ -139,6 +139,6 @@ def serve() -> None:
         reply = server.answer(msgspec.json.decode(line))
         replies.write(msgspec.json.encode(reply).decode() + "\n")
         replies.flush()
-    # Nothing is left to be done, and torch takes half a second to do it.
+    # Nothing is left to be done, and torch takes its time to do it: 0.6 s were measured, 0.03 s without.
     sys.stderr.flush()
     os._exit(0)
