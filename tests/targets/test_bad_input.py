@@ -183,7 +183,7 @@ def test_data_of_another_size_or_normalisation(refused: Any, tmp_path: Path) -> 
 
 def test_more_data_than_memory(refused: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.savez(tmp_path / "data.npz", images=IMAGES, labels=LABELS)
-    monkeypatch.setattr("resbench.targets.data._MOST_BYTES", 3 * 3 * 16 * 16 * 4)
+    monkeypatch.setattr("resbench.targets.data._MOST_BYTES", 3 * 3 * 16 * 16)
     assert "4 images take 0 GiB; give --limit 3 or less" in refused(*NET, "--data", f"npz:{tmp_path / 'data.npz'}")
 
 

@@ -20,6 +20,7 @@ from resbench.errors import NotMeasured
 from resbench.experiments.lesion_target import TargetBody, misclassified, tested_images
 from resbench.networks.residual import PlainNetwork, ResidualNetwork
 from resbench.networks.units import ComposedUnit
+from resbench.targets.images import Images
 from resbench.targets.target import UserMember
 from resbench.training.target import Member
 
@@ -60,7 +61,6 @@ class Lesionable(Protocol):
     @property
     def pairs(self) -> list[tuple[int, int]]: ...
     def describe(self) -> dict[str, NDArray[Any]]: ...
-    def wrong(self, plans: Sequence[Plan], images: Tensor, labels: Tensor) -> NDArray[np.bool_]: ...
 
 
 @dataclass(frozen=True)
@@ -183,9 +183,9 @@ def single_deletion(member: Member | UserMember) -> dict[str, Any]:
     ``changes_shape``: booleans ``(steps,)``.  Of a user's network only the deletable units are among the steps; their
     ``names`` and positions (``units``) are given, and how many are ``left_out``.
     """
-    parts, images, labels = _prepared(member)
+    parts, data = _prepared(member)
     plans = [_plan(parts), *(_plan(parts, {index: ()}) for index in parts.tested)]
-    return {"wrong": parts.wrong(plans, images, labels), **parts.describe()}
+    return {"wrong": _wrong(parts, plans, data), **parts.describe()}
 
 
 def multiple_deletion(member: Member | UserMember) -> dict[str, Any]:
@@ -194,13 +194,13 @@ def multiple_deletion(member: Member | UserMember) -> dict[str, Any]:
     Both halves' networks get the same lesions.  Returns ``k``: ints ``(runs,)``; ``wrong``: booleans
     ``(runs, images / 3)``.
     """
-    parts, images, labels = _prepared_for_draws(member)
+    parts, data = _prepared_for_draws(member)
     pool = parts.ordinary
     generator = np.random.default_rng(41)
     ks = [k for k in DELETIONS if k <= len(pool) for _ in range(DRAWS)]
     lesions = [generator.choice(pool, size=k, replace=False).tolist() for k in ks]
     plans = [_plan(parts, dict.fromkeys(chosen, ())) for chosen in lesions]
-    return {"wrong": _sweep(parts, plans, images, labels), "k": np.array(ks)}
+    return {"wrong": _sweep(parts, plans, data), "k": np.array(ks)}
 
 
 def reordering(member: Member | UserMember) -> dict[str, Any]:
@@ -211,7 +211,7 @@ def reordering(member: Member | UserMember) -> dict[str, Any]:
     """
     from scipy.stats import kendalltau
 
-    parts, images, labels = _prepared_for_draws(member)
+    parts, data = _prepared_for_draws(member)
     pairs = parts.pairs
     if not pairs:
         raise NotMeasured("no two units beyond the first of a stage can be exchanged")
@@ -226,12 +226,12 @@ def reordering(member: Member | UserMember) -> dict[str, Any]:
         orders.append(order)
     tau = [float(kendalltau(range(len(order)), order).statistic) for order in orders]
     plans = [[(unit,) for unit in order] for order in orders]
-    return {"wrong": _sweep(parts, plans, images, labels), "swaps": np.array(swaps), "tau": np.array(tau)}
+    return {"wrong": _sweep(parts, plans, data), "swaps": np.array(swaps), "tau": np.array(tau)}
 
 
 def duplication(member: Member | UserMember) -> dict[str, Any]:
     """Apply ``k = 1..10`` random units twice, never the first of a stage; a result like :func:`multiple_deletion`'s."""
-    parts, images, labels = _prepared_for_draws(member)
+    parts, data = _prepared_for_draws(member)
     pool = parts.repeatable
     if not pool:
         raise NotMeasured("no unit beyond the first of a stage can be applied twice")
@@ -239,40 +239,47 @@ def duplication(member: Member | UserMember) -> dict[str, Any]:
     ks = [k for k in DUPLICATIONS if k <= len(pool) for _ in range(DUPLICATION_DRAWS)]
     lesions = [generator.choice(pool, size=k, replace=False).tolist() for k in ks]
     plans = [_plan(parts, {index: (index, index) for index in chosen}) for chosen in lesions]
-    return {"wrong": _sweep(parts, plans, images, labels), "k": np.array(ks)}
+    return {"wrong": _sweep(parts, plans, data), "k": np.array(ks)}
 
 
-def _prepared(member: Member | UserMember) -> tuple[Lesionable, Tensor, Tensor]:
-    """The network under lesions, its test images and their labels.
+def _prepared(member: Member | UserMember) -> tuple[Lesionable, Images]:
+    """The network under lesions, and its test images.
 
     Raises:
         NotMeasured: a user's network without data, at chance, or without a unit that lesions could draw from.
     """
     if isinstance(member, UserMember):
-        images, labels = tested_images(member)
-        return TargetBody(member.target), images, labels
-    return body(member.network), *member.test
+        data = tested_images(member)
+        return TargetBody(member.target), data
+    return body(member.network), Images.of_tensors(*member.test)
 
 
-def _prepared_for_draws(member: Member | UserMember) -> tuple[Lesionable, Tensor, Tensor]:
+def _prepared_for_draws(member: Member | UserMember) -> tuple[Lesionable, Images]:
     """As :func:`_prepared`, for many random lesions: of a user's images at most ``DRAW_IMAGES``, drawn by its seed."""
-    parts, images, labels = _prepared(member)
-    if not isinstance(member, UserMember) or len(labels) <= DRAW_IMAGES:
-        return parts, images, labels
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(member.target.seed))
-    chosen = order[:DRAW_IMAGES].to(labels.device)
-    return parts, images[chosen], labels[chosen]
+    parts, data = _prepared(member)
+    if not isinstance(member, UserMember) or len(data) <= DRAW_IMAGES:
+        return parts, data
+    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(member.target.seed))
+    return parts, data.subset(order[:DRAW_IMAGES])
 
 
 def _plan(parts: Lesionable, changes: Mapping[int, tuple[int, ...]] | None = None) -> Plan:
     return [(changes or {}).get(index, (index,)) for index in range(parts.count)]
 
 
-def _sweep(parts: Lesionable, plans: Sequence[Plan], images: Tensor, labels: Tensor) -> NDArray[np.bool_]:
+def _wrong(parts: Lesionable, plans: Sequence[Plan], data: Images) -> NDArray[np.bool_]:
+    """Whether each image is misclassified under each plan, ``(plans, images)``."""
+    if isinstance(parts, TargetBody):
+        return parts.wrong(plans, data)
+    assert isinstance(parts, Body)
+    return parts.wrong(plans, *data.take(range(len(data))))
+
+
+def _sweep(parts: Lesionable, plans: Sequence[Plan], data: Images) -> NDArray[np.bool_]:
     """Run plan ``r`` on third ``r % 3`` of the images."""
-    size = len(labels) // THIRDS
+    size = len(data) // THIRDS
     wrong = np.empty((len(plans), size), dtype=bool)
     for third in range(THIRDS):
-        part = slice(third * size, (third + 1) * size)
-        wrong[third::THIRDS] = parts.wrong(plans[third::THIRDS], images[part], labels[part])
+        part = data.subset(range(third * size, (third + 1) * size))
+        wrong[third::THIRDS] = _wrong(parts, plans[third::THIRDS], part)
     return wrong
