@@ -177,10 +177,14 @@ def test_an_image_folder_is_resized_and_cropped(tmp_path: Path) -> None:
     assert images[:, :, 8, 8].tolist() == [[0, 0, 1]] * 2 + [[1, 0, 1]] * 2
 
 
-def test_cifar10_is_torchvisions_test_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cifar10_is_torchvisions_test_set(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    asked: list[bool] = []
+
     class Fake:
         def __init__(self, root: str, *, train: bool, download: bool) -> None:
-            assert (root, train, download) == ("somewhere", False, False)
+            assert (root, train) == ("somewhere", False)
+            asked.append(download)
+            print("Files already downloaded and verified")
             self.data, self.targets = np.full((4, 32, 32, 3), 255, dtype=np.uint8), [3, 1, 4, 1]
 
     monkeypatch.setattr("torchvision.datasets.CIFAR10", Fake)
@@ -188,6 +192,9 @@ def test_cifar10_is_torchvisions_test_set(monkeypatch: pytest.MonkeyPatch) -> No
     assert data is not None
     assert data.labels.tolist() == [3, 1, 4, 1]
     assert torch.equal(data.take(range(4))[0], torch.ones(4, 3, 32, 32))
+    assert load_target(change(input="", data="cifar10:somewhere", download=True)).data is not None
+    assert asked == [False, True]
+    assert capsys.readouterr().out == "", "standard output may be JSON"
 
 
 def test_survival_is_given_or_declared() -> None:

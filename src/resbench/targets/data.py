@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import sys
+import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +28,26 @@ __all__ = ["DataOptions", "load_data"]
 _MOST_BYTES = 8 * 2**30
 """Of pixels in memory (one byte each): where arrays lie.  Image files are read batch by batch."""
 
+_DAMAGED = (
+    *(ValueError, EOFError, TypeError, AttributeError, KeyError, SyntaxError, MemoryError, RuntimeError),
+    *(zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error),
+)
+"""What numpy and zipfile raise for a file that is no npz, or one with wrong bytes in it."""
+
 _FORMS = "digits, cifar10:ROOT, imagefolder:ROOT or npz:FILE"
 
 
 @dataclass(frozen=True)
 class DataOptions:
-    """``size``: (channels, height, width), None where the data decide; ``limit``: at most so many images, drawn."""
+    """``size``: (channels, height, width), None where the data decide; ``limit``: at most so many images, drawn.
+
+    ``download``: fetch CIFAR-10 where it is missing.
+    """
 
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     size: tuple[int, int, int] | None = None
+    download: bool = False
     limit: int | None = None
     seed: int = 0
 
@@ -68,14 +83,17 @@ def _digits(options: DataOptions) -> Images:
 
 
 def _cifar10(root: str, options: DataOptions) -> Images:
+    where = f"--data cifar10:{root}"
     try:
-        data = _torchvision("datasets").CIFAR10(root, train=False, download=False)
-    except (RuntimeError, OSError) as error:
+        with redirect_stdout(sys.stderr):  # whatever torchvision says of a download: ours may be JSON
+            data = _torchvision("datasets").CIFAR10(root, train=False, download=options.download)
+    except (OSError, RuntimeError, EOFError, HTTPException, tarfile.TarError, zlib.error) as error:
+        if not options.download:
+            raise UserError(f"{where}: no CIFAR-10 there, or a damaged one; --download fetches it (170 MB)") from error
         raise UserError(
-            f"--data cifar10:{root}: no CIFAR-10 there ({one_line(error, 80)}); "
-            "torchvision.datasets.CIFAR10(ROOT, download=True) fetches it"
+            f"{where}: not fetched ({one_line(error, 120)}); that takes a network and a folder that can be written"
         ) from error
-    return _arrays(np.asarray(data.data), np.asarray(data.targets), options, f"--data cifar10:{root}")
+    return _arrays(np.asarray(data.data), np.asarray(data.targets), options, where)
 
 
 def _npz(path: str, options: DataOptions) -> Images:
@@ -92,7 +110,7 @@ def _npz(path: str, options: DataOptions) -> Images:
             images, labels = arrays["images"], arrays["labels"]
     except OSError as error:
         raise UserError(f"{where}: {error.strerror or one_line(error)}") from error
-    except (ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
+    except _DAMAGED as error:
         raise UserError(f"{where}: not an npz file of plain arrays, or truncated ({one_line(error, 120)})") from error
     return _arrays(images, labels, options, where)
 

@@ -150,7 +150,7 @@ def _data(options: TargetOptions, checkpoint: Checkpoint | None) -> Images | Non
         shown = [",".join(f"{value:g}" for value in values) for values in (mean, std)]
         print(f"resbench: --mean {shown[0]} --std {shown[1]}, from the checkpoint's header", file=sys.stderr)
     size = parse_input(options.input)
-    return load_data(options.data, DataOptions(mean, std, size, options.limit, options.seed))
+    return load_data(options.data, DataOptions(mean, std, size, options.download, options.limit, options.seed))
 
 
 def _example(model: nn.Module, options: TargetOptions, data: Images | None) -> Tensor:
