@@ -72,7 +72,7 @@ class Files:
         Raises:
             UserError: a file cannot be read.
         """
-        digest(f"files {self.shape} {self._normalisation} ".encode())
+        digest(f"files {self._normalisation} ".encode())
         for position in positions.tolist():
             file = self._files[position]
             try:

@@ -81,7 +81,7 @@ class Source(Protocol):
         ...
 
     def feed(self, digest: Callable[[bytes], object], positions: Tensor) -> None:
-        """Everything that determines the images at ``positions``, as bytes."""
+        """Everything besides ``shape`` that determines the images at ``positions``, as bytes."""
         ...
 
 
@@ -273,7 +273,10 @@ def moved(values: Tensor, device: torch.device) -> Tensor:
 
 
 def _positions(indices: Indices) -> Tensor:
-    return torch.as_tensor(indices, dtype=torch.int64, device="cpu")
+    found = torch.as_tensor(indices, device="cpu")
+    if found.dtype == torch.bool:
+        raise TypeError("positions are wanted, not a mask")
+    return found.long()
 
 
 def _check_pair(images: Tensor, labels: Tensor) -> None:
