@@ -18,6 +18,7 @@ from resbench.commands.compare import compare
 from resbench.commands.doctor import doctor
 from resbench.commands.export import export_app
 from resbench.commands.history import history
+from resbench.commands.lesion import lesion
 from resbench.commands.paths import paths
 from resbench.commands.target_options import (
     Checkpoint,
@@ -47,7 +48,7 @@ app = typer.Typer(
 )
 claims_app = typer.Typer(help="The catalogue of claims.", invoke_without_command=True, rich_markup_mode=None)
 app.add_typer(claims_app, name="claims")
-for command in (paths, bench, ab, compare, history, doctor):
+for command in (lesion, paths, bench, ab, compare, history, doctor):
     app.command()(command)
 app.add_typer(export_app, name="export")
 

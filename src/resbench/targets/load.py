@@ -98,7 +98,7 @@ def target_of(
     found = _units(model, example, options)
     trained = images is not None and _seems_trained(model, images, example.device)
     probabilities = _survival(model, options, len(found))
-    return UserTarget(options.target, model, example, found, probabilities, images, trained, seed)
+    return UserTarget(options.target, model, example, found, probabilities, images, trained, seed, globs=options.units)
 
 
 def _loaded(options: TargetOptions, checkpoint: Checkpoint | None, data: Images | None) -> UserTarget:
@@ -123,6 +123,7 @@ def _loaded(options: TargetOptions, checkpoint: Checkpoint | None, data: Images 
         data=data,
         trained=checkpoint is not None or (data is not None and _seems_trained(model, data, example.device)),
         seed=options.seed,
+        globs=options.units,
     )
 
 

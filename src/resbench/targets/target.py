@@ -26,6 +26,7 @@ class UserTarget:
     ``data``: labelled images; their batches go to ``device``.
     ``trained``: a checkpoint was given, or the error on the data is below chance.
     ``against``: the network that this one is compared with (a refactoring's old one).
+    ``globs``: those that chose the units, where the user gave some.
     """
 
     name: str
@@ -37,6 +38,7 @@ class UserTarget:
     trained: bool
     seed: int
     against: UserTarget | None = None
+    globs: tuple[str, ...] = ()
 
     @property
     def device(self) -> torch.device:
