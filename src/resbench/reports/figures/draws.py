@@ -1,0 +1,68 @@
+"""Panels of random lesions: error by how many units are changed, or by how much their order is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from resbench.reports.figures.style import BLUE, GREEN, GREY, VERMILLION, lettered
+from resbench.reports.lesion_summary import Spread, by_number, by_tau
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["draw_duplicate", "draw_multi", "draw_reorder"]
+
+
+def draw_multi(axes: Axes, found: Mapping[str, Any], letter: str) -> None:
+    """Error by the number of deleted units."""
+    lesions = found["multi"]
+    _draw(axes, found, [one["k"] for one in lesions], lesions, by_number(lesions), BLUE)
+    axes.set_xlabel("units deleted at random")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    lettered(axes, "multi", f"({letter}) deleting several units")
+
+
+def draw_duplicate(axes: Axes, found: Mapping[str, Any], letter: str) -> None:
+    """Error by the number of units that are applied twice."""
+    lesions = found["duplicate"]
+    _draw(axes, found, [one["k"] for one in lesions], lesions, by_number(lesions), GREEN)
+    axes.set_xlabel("units applied twice")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    lettered(axes, "duplicate", f"({letter}) applying units twice")
+
+
+def draw_reorder(axes: Axes, found: Mapping[str, Any], letter: str) -> None:
+    """Error by Kendall's tau; the order that is kept stands on the left, as in the paper."""
+    lesions = found["reorder"]
+    _draw(axes, found, [one["kendall_tau"] for one in lesions], lesions, by_tau(lesions), VERMILLION)
+    axes.invert_xaxis()
+    axes.set_xlabel("Kendall's tau of the order (1: kept)")
+    lettered(axes, "reorder", f"({letter}) exchanging units")
+
+
+def _draw(
+    axes: Axes,
+    found: Mapping[str, Any],
+    severity: Sequence[float],
+    lesions: Sequence[Mapping[str, Any]],
+    spreads: Sequence[Spread],
+    colour: str,
+) -> None:
+    """Every lesion a faint dot, the medians a line, the quartiles a band, the whole network a dashed line."""
+    errors = [one["error"] for one in lesions]
+    # Thousands of dots are drawn as one picture: an SVG would take seconds to open.
+    axes.scatter(
+        severity, errors, s=7, color=GREY, alpha=0.45, linewidths=0, rasterized=len(errors) > 3000, label="one lesion"
+    )
+    at = [one.middle for one in spreads]
+    axes.fill_between(
+        at, [one.first_quartile for one in spreads], [one.third_quartile for one in spreads], color=colour, alpha=0.25,
+        linewidth=0, label="quartiles",
+    )  # fmt: skip
+    axes.plot(at, [one.median for one in spreads], "o-", color=colour, label="median")
+    axes.axhline(found["baseline_error"], color="black", linestyle="--", linewidth=0.8, label="whole network")
+    axes.set_ylim(0, 1.06 * max([*errors, found["baseline_error"], 1e-3]))
+    axes.set_ylabel("error (%)")
+    # Errors rise from the left, so the corner above is free; the dots hide no word.
+    axes.legend(loc="upper left", handlelength=1.4)

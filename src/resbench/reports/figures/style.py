@@ -1,0 +1,93 @@
+"""How every figure looks: sizes for a printed page, colours that the colour-blind and a grey print tell apart."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from resbench.errors import UserError
+from resbench.reports.words import clean, cut
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["BLUE", "GREEN", "GREY", "INK", "ORANGE", "VERMILLION", "WIDTH", "headed", "lettered", "styled"]
+
+# Okabe and Ito 2008: told apart by all kinds of colour vision.
+BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+GREY, INK = "#999999", "#222222"
+
+WIDTH = 7.2
+"""Inches: the two columns of a conference page."""
+
+_TITLE = 90
+"""Characters of a title that fit into the width."""
+
+_STYLE = {
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.labelsize": 8,
+    "axes.linewidth": 0.7,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 8.5,
+    "figure.dpi": 100,
+    "font.size": 8,
+    "hatch.linewidth": 0.6,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 3.5,
+    "pdf.fonttype": 42,  # TrueType, as journals want it
+    "savefig.dpi": 200,
+    "svg.hashsalt": "resbench",  # ids that are the same in every run
+    "text.color": INK,
+    "xtick.color": INK,
+    "xtick.labelsize": 7,
+    "ytick.color": INK,
+    "ytick.labelsize": 7,
+}
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _style() -> AbstractContextManager[Any]:
+    """matplotlib's defaults with ours: a figure does not depend on the user's own settings.
+
+    Raises:
+        UserError: matplotlib cannot be imported.
+    """
+    try:
+        from matplotlib import style
+    except ImportError as error:
+        reason = clean(error)
+        raise UserError(f"--figure needs matplotlib ({reason}): pip install --upgrade 'matplotlib>=3.9'") from error
+    return style.context(["default", _STYLE])
+
+
+def styled(function: Callable[P, R]) -> Callable[P, R]:
+    """Run ``function`` under the style; nothing of it is left after."""
+
+    @functools.wraps(function)
+    def under(*args: P.args, **kwargs: P.kwargs) -> R:
+        with _style():
+            return function(*args, **kwargs)
+
+    return under
+
+
+def headed(figure: Figure, title: str, source: str) -> None:
+    """A bold title, and under the panels a small line that says where their like is published."""
+    text = figure.suptitle(cut(clean(title), _TITLE), fontsize=9.5, fontweight="bold", x=0.01, ha="left")
+    text.set_parse_math(False)  # a name may hold a dollar
+    figure.supxlabel(source, fontsize=6.5, color="#555555", x=0.01, ha="left")
+
+
+def lettered(axes: Axes, name: str, title: str) -> None:
+    """A panel's title; ``name`` is what programs find it by (``axes.get_label()``)."""
+    axes.set_label(name)
+    axes.set_title(title, loc="left")
