@@ -43,7 +43,7 @@ def _head(found: Mapping[str, Any], width: int) -> list[str]:
     units = found["units"]
     fixed = sum(not unit["deletable"] for unit in units)
     lines = wrap(
-        f"{found['target']['name']}: error {figure(found['baseline_error'])} % (95 %: {figure(low)} to {figure(high)}),"
+        f"{found['target']['name']}: error {found['baseline_error']:.2f} % (95 %: {low:.2f} to {high:.2f}),"
         f" {found['n_images']} images, {len(units)} units{f', {fixed} not deletable' if fixed else ''}",
         width,
         rest="  ",
@@ -94,7 +94,7 @@ def _single(found: Mapping[str, Any], width: int) -> list[str]:
     change = max([6, *map(len, changes.values())])
     most = max((abs(one["delta"]) for one in measured.values()), default=0.0)
     bar = max(width - (4 + 2 + name + 2 + 2 + 2 + 6 + 2 + change + 2), 0)
-    lines = [f"unit  {'name':<{name}}      error  {'change':>{change}}"]
+    lines = [f"unit  {'name':<{name}}       error  {'change':>{change}}"]
     for unit, one in rows:
         marks = ("F" if unit["first_of_stage"] else "") + ("D" if unit["downsampling"] else "")
         start = f"{unit['index'] + 1:>4}  {cut(figure(unit['name']), name):<{name}}  {marks:<2}"
@@ -107,10 +107,10 @@ def _single(found: Mapping[str, Any], width: int) -> list[str]:
     lines += wrap("F: first of its stage; D: downsampling; error in %, change in points (95 %)", width, rest="  ")
     if measured:
         worst = costliest(found["single"])
-        said = f"unit {worst['index'] + 1} {worst['name']} costs most ({worst['delta']:+.2f} points)"
+        said = f"unit {worst['index'] + 1} {worst['name']} costs most ({_signed(worst['delta'])} points)"
         deltas = [one["delta"] for index, one in measured.items() if not _special(found["units"][index])]
         if deltas:
-            said += f"; median of the {len(deltas)} units without a mark: {_median(deltas):+.2f} points"
+            said += f"; median of the {len(deltas)} units without a mark: {_signed(_median(deltas))} points"
         lines += wrap(said, width, rest="  ")
     return lines
 
@@ -127,7 +127,12 @@ def _median(values: Sequence[float]) -> float:
 
 def _change(one: Mapping[str, Any]) -> str:
     ends = one["delta_interval"]
-    return f"{one['delta']:+.2f}" + ("" if ends is None else f" ({ends[0]:+.2f} to {ends[1]:+.2f})")
+    return _signed(one["delta"]) + ("" if ends is None else f" ({_signed(ends[0])} to {_signed(ends[1])})")
+
+
+def _signed(points: float) -> str:
+    """``+0.00`` also of what is a hair below."""
+    return f"{round(points, 2) + 0.0:+.2f}"
 
 
 def _spreads(what: str, spreads: Sequence[Spread], width: int) -> list[str]:
@@ -164,9 +169,9 @@ def _pairs(found: Mapping[str, Any], width: int) -> list[str]:
     lines = wrap("interaction of two deletions: what both cost, less what each costs alone (points)", width, rest="  ")
     for one in pairs.strongest:
         ends = one["interaction_interval"]
-        interval = "" if ends is None else f" (95 %: {ends[0]:+.2f} to {ends[1]:+.2f})"
+        interval = "" if ends is None else f" (95 %: {_signed(ends[0])} to {_signed(ends[1])})"
         start = f"  units {' and '.join(str(index + 1) for index in one['units'])}"
-        value = f"  {one['interaction']:+.2f}{interval}"
+        value = f"  {_signed(one['interaction'])}{interval}"
         named = f"  {', '.join(names[index] for index in one['units'])}"
         lines.append(cut(f"{start:<20}{value}{named}", width))
     said = [f"{pairs.differing} of {pairs.count} pairs differ from 0 (at 5 % for all together, Holm's correction)"]

@@ -14,7 +14,7 @@ __all__ = ["RANDOM", "Pairs", "Spread", "by_number", "by_tau", "costliest", "dif
 RANDOM = ("multi", "duplicate", "reorder")
 """The modes whose lesions are drawn."""
 
-_MOST_BINS = 10
+_MOST_BINS = 12
 _WIDTHS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 _LEVEL = 0.05
 _QUANTILE = 1.959963984540054
@@ -48,7 +48,7 @@ def by_number(lesions: Sequence[Lesion]) -> list[Spread]:
 
 
 def by_tau(lesions: Sequence[Lesion]) -> list[Spread]:
-    """Of the orders by Kendall's tau, from the least changed on, in at most ten bins of a round width."""
+    """Of the orders by Kendall's tau, from the least changed on, in at most twelve bins of a round width."""
     taus = [one["kendall_tau"] for one in lesions]
     for width in _WIDTHS:
         # A tau of 0.98, computed, may lie a hair above it.
@@ -62,8 +62,8 @@ def by_tau(lesions: Sequence[Lesion]) -> list[Spread]:
 
 
 def _spread(low: float, high: float, errors: Sequence[float]) -> Spread:
-    quartiles = (float(value) for value in np.percentile(errors, (25, 50, 75)))
-    return Spread(low, high, len(errors), *quartiles, max(errors))
+    first, median, third = (float(value) for value in np.percentile(errors, (25, 50, 75)))
+    return Spread(low, high, len(errors), first, median, third, max(errors))
 
 
 def costliest(single: Sequence[Lesion]) -> Lesion:

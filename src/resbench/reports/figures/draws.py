@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from resbench.reports.figures.style import BLUE, GREEN, GREY, VERMILLION, lettered
+from resbench.reports.figures.style import BLUE, GREY, lettered, whole_numbers
 from resbench.reports.lesion_summary import Spread, by_number, by_tau
 
 if TYPE_CHECKING:
@@ -17,25 +17,25 @@ __all__ = ["draw_duplicate", "draw_multi", "draw_reorder"]
 def draw_multi(axes: Axes, found: Mapping[str, Any], letter: str) -> None:
     """Error by the number of deleted units."""
     lesions = found["multi"]
-    _draw(axes, found, [one["k"] for one in lesions], lesions, by_number(lesions), BLUE)
+    _draw(axes, found, [one["k"] for one in lesions], lesions, by_number(lesions))
     axes.set_xlabel("units deleted at random")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    whole_numbers(axes.xaxis)
     lettered(axes, "multi", f"({letter}) deleting several units")
 
 
 def draw_duplicate(axes: Axes, found: Mapping[str, Any], letter: str) -> None:
     """Error by the number of units that are applied twice."""
     lesions = found["duplicate"]
-    _draw(axes, found, [one["k"] for one in lesions], lesions, by_number(lesions), GREEN)
+    _draw(axes, found, [one["k"] for one in lesions], lesions, by_number(lesions))
     axes.set_xlabel("units applied twice")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    whole_numbers(axes.xaxis)
     lettered(axes, "duplicate", f"({letter}) applying units twice")
 
 
 def draw_reorder(axes: Axes, found: Mapping[str, Any], letter: str) -> None:
     """Error by Kendall's tau; the order that is kept stands on the left, as in the paper."""
     lesions = found["reorder"]
-    _draw(axes, found, [one["kendall_tau"] for one in lesions], lesions, by_tau(lesions), VERMILLION)
+    _draw(axes, found, [one["kendall_tau"] for one in lesions], lesions, by_tau(lesions))
     axes.invert_xaxis()
     axes.set_xlabel("Kendall's tau of the order (1: kept)")
     lettered(axes, "reorder", f"({letter}) exchanging units")
@@ -47,7 +47,6 @@ def _draw(
     severity: Sequence[float],
     lesions: Sequence[Mapping[str, Any]],
     spreads: Sequence[Spread],
-    colour: str,
 ) -> None:
     """Every lesion a faint dot, the medians a line, the quartiles a band, the whole network a dashed line."""
     errors = [one["error"] for one in lesions]
@@ -57,12 +56,11 @@ def _draw(
     )
     at = [one.middle for one in spreads]
     axes.fill_between(
-        at, [one.first_quartile for one in spreads], [one.third_quartile for one in spreads], color=colour, alpha=0.25,
+        at, [one.first_quartile for one in spreads], [one.third_quartile for one in spreads], color=BLUE, alpha=0.25,
         linewidth=0, label="quartiles",
     )  # fmt: skip
-    axes.plot(at, [one.median for one in spreads], "o-", color=colour, label="median")
+    axes.plot(at, [one.median for one in spreads], "o-", color=BLUE, label="median")
     axes.axhline(found["baseline_error"], color="black", linestyle="--", linewidth=0.8, label="whole network")
-    axes.set_ylim(0, 1.06 * max([*errors, found["baseline_error"], 1e-3]))
+    highest = max([*errors, found["baseline_error"], 1e-3])
+    axes.set_ylim(-0.03 * highest, 1.06 * highest)  # what lies at 0 is seen whole
     axes.set_ylabel("error (%)")
-    # Errors rise from the left, so the corner above is free; the dots hide no word.
-    axes.legend(loc="upper left", handlelength=1.4)

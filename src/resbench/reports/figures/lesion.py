@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from resbench.reports.figures.draws import draw_duplicate, draw_multi, draw_reorder
 from resbench.reports.figures.pairs import draw_pairs
-from resbench.reports.figures.style import BLUE, GREY, INK, ORANGE, VERMILLION, WIDTH, headed, lettered, styled
+from resbench.reports.figures.style import (
+    BLUE,
+    GREY,
+    INK,
+    ORANGE,
+    VERMILLION,
+    WIDTH,
+    headed,
+    lettered,
+    styled,
+    whole_numbers,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 __all__ = ["lesion_figure"]
 
 _DRAWN = {"multi": draw_multi, "reorder": draw_reorder, "duplicate": draw_duplicate}
 _PUBLISHED = {"single": "3", "multi": "5(a)", "reorder": "5(b)"}
-_HEIGHT = {"single": 2.4, "draws": 2.5, "pairs": 5.0}
-"""Inches."""
+_HEIGHT = {"single": 1.9, "draws": 2.4, "pairs": 4.2}
+"""Inches; all of them, with the title, fit on one page."""
 
 
 @styled
@@ -33,43 +44,40 @@ def lesion_figure(found: Mapping[str, Any]) -> Figure:
     from matplotlib.figure import Figure
 
     draws = [mode for mode in _DRAWN if found.get(mode)]
-    rows = [row for row in ("single", "draws", "pairs") if (draws if row == "draws" else found.get(row))]
+    rows = [row for row in _HEIGHT if (draws if row == "draws" else found.get(row))]
     heights = [_HEIGHT[row] for row in rows]
     drawn = Figure(figsize=(WIDTH, sum(heights) + 0.55), layout="constrained")
-    grid = drawn.add_gridspec(len(rows), 1, height_ratios=heights)
-    letters = iter("abcde")
-    for place, row in enumerate(rows):
+    letters = iter("abcdef")
+    parts = drawn.subfigures(len(rows), 1, height_ratios=heights, squeeze=False)[:, 0]
+    for part, row in zip(parts, rows, strict=True):
         if row == "single":
-            _single(drawn.add_subplot(grid[place]), found, next(letters))
+            _single(part.subplots(), found, next(letters))
         elif row == "draws":
-            inner = grid[place].subgridspec(1, len(draws))
-            for column, mode in enumerate(draws):
-                _DRAWN[mode](drawn.add_subplot(inner[column]), found, next(letters))
+            _random(part, found, draws, letters)
         else:
-            _pairs(drawn, grid[place], found, next(letters))
-    low, high = found["baseline_interval"]
-    title = f"{found['target']['name']}: {found['n_images']} images"
-    headed(drawn, title, _note(found, low, high))
+            draw_pairs(part, found, letters)
+    target = found["target"]["name"]
+    headed(drawn, f"{target}: {len(found['units'])} units, {found['n_images']} images", _note(found))
     return drawn
 
 
-def _pairs(drawn: Figure, place: Any, found: Mapping[str, Any], letter: str) -> None:
-    if not found.get("single"):
-        draw_pairs(drawn.add_subplot(place), None, found, letter)
-        return
-    inner = place.subgridspec(2, 1, height_ratios=(1, 7), hspace=0.0)
-    map_axes = drawn.add_subplot(inner[1])
-    draw_pairs(map_axes, drawn.add_subplot(inner[0], sharex=map_axes), found, letter)
-
-
-def _note(found: Mapping[str, Any], low: float, high: float) -> str:
-    said = [f"Whole network: {found['baseline_error']:.2f} % (95 %: {low:.2f} to {high:.2f}); bars: 95 %."]
-    if found.get("pairs"):
-        said.append("Dots: differs from 0 (Holm, 5 %); light grey: not measured.")
+def _note(found: Mapping[str, Any]) -> str:
+    low, high = found["baseline_interval"]
+    said = f"Whole network: {found['baseline_error']:.2f} % (95 %: {low:.2f} to {high:.2f})."
+    if found.get("single"):
+        said += "  Thin bars: 95 % intervals."
     figures = [number for mode, number in _PUBLISHED.items() if found.get(mode)]
     if figures:
-        said.append(f"\nAs in Veit, Wilber, Belongie 2016, arXiv:1605.06431v2, figure {', '.join(figures)}.")
-    return "  ".join(said)
+        named = f"figure{'s' if len(figures) > 1 else ''} {', '.join(figures)}"
+        said += f"\nPanels as in Veit, Wilber, Belongie 2016, arXiv:1605.06431v2, {named}."
+    return said
+
+
+def _random(part: SubFigure, found: Mapping[str, Any], draws: list[str], letters: Iterator[str]) -> None:
+    panels = part.subplots(1, len(draws), squeeze=False)[0]
+    for axes, mode in zip(panels, draws, strict=True):
+        _DRAWN[mode](axes, found, next(letters))
+    part.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
 
 
 def _single(axes: Axes, found: Mapping[str, Any], letter: str) -> None:
@@ -78,25 +86,34 @@ def _single(axes: Axes, found: Mapping[str, Any], letter: str) -> None:
     low, high = found["baseline_interval"]
     axes.axhspan(low, high, color=GREY, alpha=0.3, linewidth=0)
     axes.axhline(found["baseline_error"], color="black", linestyle="--", linewidth=0.8, label="whole network")
-    for kind, (marker, colour) in _KINDS.items():
-        own = [one for one in found["single"] if _kind(units[one["index"]]) == kind]
-        if own:
-            errors = [one["error"] for one in own]
-            ends = [[max(one["error"] - one["interval"][0], 0) for one in own],
-                    [max(one["interval"][1] - one["error"], 0) for one in own]]  # fmt: skip
-            axes.errorbar([one["index"] + 1 for one in own], errors, ends, fmt=marker, color=colour, elinewidth=0.8,
-                          markersize=4, label=kind)  # fmt: skip
+    for kind in _KINDS:
+        _points(axes, found, kind)
     fixed = [unit["index"] + 1 for unit in units if not unit["deletable"]]
     if fixed:
-        axes.plot(fixed, [0.0] * len(fixed), "x", color=INK, clip_on=False, label="not deletable")
+        axes.plot(fixed, [0.0] * len(fixed), "x", color=INK, label="not deletable")
     for unit in units:
         if unit["first_of_stage"] and unit["index"]:
             axes.axvline(unit["index"] + 0.5, color=INK, linewidth=0.6, linestyle=":")
     highest = max([one["interval"][1] for one in found["single"]] + [high])
-    axes.set(xlim=(0.2, len(units) + 0.8), ylim=(0, 1.05 * highest), xlabel="deleted unit", ylabel="error (%)")
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.0, handlelength=1.4)
+    axes.set(xlim=(0.2, len(units) + 0.8), xlabel="deleted unit", ylabel="error (%)")
+    axes.set_ylim(-0.03 * highest, 1.05 * highest)  # what lies at 0 is seen whole
+    whole_numbers(axes.xaxis)
+    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=5, borderaxespad=0.0, handlelength=1.6)
     lettered(axes, "single", f"({letter}) deleting one unit")
+
+
+def _points(axes: Axes, found: Mapping[str, Any], kind: str) -> None:
+    own = [one for one in found["single"] if _kind(found["units"][one["index"]]) == kind]
+    if not own:
+        return
+    ends = [
+        [max(one["error"] - one["interval"][0], 0) for one in own],
+        [max(one["interval"][1] - one["error"], 0) for one in own],
+    ]
+    marker, colour = _KINDS[kind]
+    size = max(1.5, min(4.0, 240 / len(found["units"])))
+    numbers, errors = [one["index"] + 1 for one in own], [one["error"] for one in own]
+    axes.errorbar(numbers, errors, ends, fmt=marker, color=colour, elinewidth=0.8, markersize=size, label=kind)
 
 
 _KINDS = {

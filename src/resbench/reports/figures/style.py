@@ -12,12 +12,13 @@ from resbench.reports.words import clean, cut
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-__all__ = ["BLUE", "GREEN", "GREY", "INK", "ORANGE", "VERMILLION", "WIDTH", "headed", "lettered", "styled"]
+__all__ = ["BLUE", "GREY", "INK", "ORANGE", "VERMILLION", "WIDTH", "headed", "lettered", "styled", "whole_numbers"]
 
 # Okabe and Ito 2008: told apart by all kinds of colour vision.
-BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+BLUE, ORANGE, VERMILLION = "#0072B2", "#E69F00", "#D55E00"
 GREY, INK = "#999999", "#222222"
 
 WIDTH = 7.2
@@ -87,7 +88,17 @@ def headed(figure: Figure, title: str, source: str) -> None:
     figure.supxlabel(source, fontsize=6.5, color="#555555", x=0.01, ha="left")
 
 
-def lettered(axes: Axes, name: str, title: str) -> None:
-    """A panel's title; ``name`` is what programs find it by (``axes.get_label()``)."""
+def lettered(axes: Axes, name: str, title: str, *, raised: bool = False) -> None:
+    """A panel's title; ``name`` is what programs find it by (``axes.get_label()``).
+
+    ``raised``: with room for a power of ten under it, in every panel of a row alike.
+    """
     axes.set_label(name)
-    axes.set_title(title, loc="left")
+    axes.set_title(title, loc="left", y=1.0 if raised else None, pad=13.0 if raised else None)
+
+
+def whole_numbers(axis: Axis) -> None:
+    """Ticks at whole numbers only: there is no unit 2.5."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(nbins="auto", steps=[1, 2, 5, 10], integer=True))
