@@ -19,7 +19,7 @@ def draw_multi(axes: Axes, found: Mapping[str, Any], letter: str) -> None:
     lesions = found["multi"]
     _draw(axes, found, [one["k"] for one in lesions], lesions, by_number(lesions))
     axes.set_xlabel("units deleted at random")
-    whole_numbers(axes.xaxis)
+    whole_numbers(axes.xaxis, most=6)
     lettered(axes, "multi", f"({letter}) deleting several units")
 
 
@@ -28,7 +28,7 @@ def draw_duplicate(axes: Axes, found: Mapping[str, Any], letter: str) -> None:
     lesions = found["duplicate"]
     _draw(axes, found, [one["k"] for one in lesions], lesions, by_number(lesions))
     axes.set_xlabel("units applied twice")
-    whole_numbers(axes.xaxis)
+    whole_numbers(axes.xaxis, most=6)
     lettered(axes, "duplicate", f"({letter}) applying units twice")
 
 

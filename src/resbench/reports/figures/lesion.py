@@ -31,6 +31,9 @@ _PUBLISHED = {"single": "3", "multi": "5(a)", "reorder": "5(b)"}
 _HEIGHT = {"single": 1.9, "draws": 2.4, "pairs": 4.2}
 """Inches; all of them, with the title, fit on one page."""
 
+_ALONE = 0.5
+"""Of it the single deletions above the pairs."""
+
 
 @styled
 def lesion_figure(found: Mapping[str, Any]) -> Figure:
@@ -46,6 +49,8 @@ def lesion_figure(found: Mapping[str, Any]) -> Figure:
     draws = [mode for mode in _DRAWN if found.get(mode)]
     rows = [row for row in _HEIGHT if (draws if row == "draws" else found.get(row))]
     heights = [_HEIGHT[row] for row in rows]
+    if rows[-1:] == ["pairs"] and not found.get("single"):
+        heights[-1] -= _ALONE
     drawn = Figure(figsize=(WIDTH, sum(heights) + 0.55), layout="constrained")
     letters = iter("abcdef")
     parts = drawn.subfigures(len(rows), 1, height_ratios=heights, squeeze=False)[:, 0]
@@ -56,8 +61,8 @@ def lesion_figure(found: Mapping[str, Any]) -> Figure:
             _random(part, found, draws, letters)
         else:
             draw_pairs(part, found, letters)
-    target = found["target"]["name"]
-    headed(drawn, f"{target}: {len(found['units'])} units, {found['n_images']} images", _note(found))
+    measured = f"{len(found['units'])} units, {found['n_images']} images"
+    headed(drawn, found["target"]["name"], measured, _note(found))
     return drawn
 
 
@@ -66,6 +71,8 @@ def _note(found: Mapping[str, Any]) -> str:
     said = f"Whole network: {found['baseline_error']:.2f} % (95 %: {low:.2f} to {high:.2f})."
     if found.get("single"):
         said += "  Thin bars: 95 % intervals."
+    if found.get("pairs"):
+        said += "  Interaction: what both deletions cost, less what each costs alone."
     figures = [number for mode, number in _PUBLISHED.items() if found.get(mode)]
     if figures:
         named = f"figure{'s' if len(figures) > 1 else ''} {', '.join(figures)}"
@@ -89,15 +96,16 @@ def _single(axes: Axes, found: Mapping[str, Any], letter: str) -> None:
     for kind in _KINDS:
         _points(axes, found, kind)
     fixed = [unit["index"] + 1 for unit in units if not unit["deletable"]]
-    if fixed:
-        axes.plot(fixed, [0.0] * len(fixed), "x", color=INK, label="not deletable")
+    for number in fixed:
+        label = "not deletable" if number == fixed[0] else None
+        axes.axvspan(number - 0.5, number + 0.5, facecolor="none", edgecolor=GREY, hatch="////", lw=0, label=label)
     for unit in units:
         if unit["first_of_stage"] and unit["index"]:
             axes.axvline(unit["index"] + 0.5, color=INK, linewidth=0.6, linestyle=":")
     highest = max([one["interval"][1] for one in found["single"]] + [high])
     axes.set(xlim=(0.2, len(units) + 0.8), xlabel="deleted unit", ylabel="error (%)")
     axes.set_ylim(-0.03 * highest, 1.05 * highest)  # what lies at 0 is seen whole
-    whole_numbers(axes.xaxis)
+    whole_numbers(axes.xaxis, most=18)
     axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=5, borderaxespad=0.0, handlelength=1.6)
     lettered(axes, "single", f"({letter}) deleting one unit")
 

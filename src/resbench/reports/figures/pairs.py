@@ -38,7 +38,7 @@ def interaction_matrix(found: Mapping[str, Any]) -> NDArray[np.float64]:
 
 def draw_pairs(part: SubFigure, found: Mapping[str, Any], letters: Iterator[str]) -> None:
     """The interactions as a map around 0, and what both deletions cost against the sum of each alone."""
-    left, right = part.subplots(1, 2, width_ratios=(3, 2))
+    left, right = part.subplots(1, 2, width_ratios=(11, 9))
     _map(left, found, next(letters))
     _against_sum(right, found, next(letters))
     n = len(found["units"])
@@ -106,7 +106,7 @@ def _scale(axes: Axes, image: AxesImage, *, beyond: bool) -> None:
     assert axes.figure is not None
     # Inset: as high as the map is once its cells are squares.
     bar = axes.figure.colorbar(image, cax=axes.inset_axes((1.03, 0, 0.04, 1)), extend="both" if beyond else "neither")
-    bar.set_label("interaction (points): both together,\nless each alone")
+    bar.set_label("interaction (points)")
 
 
 def _legend(part: SubFigure, *, complete: bool) -> None:

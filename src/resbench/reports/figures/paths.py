@@ -42,9 +42,10 @@ def paths_figure(found: Mapping[str, Any]) -> Figure:
         _shade(axes, found)
         panel(axes, found)
         axes.set(xlabel="path length (units passed)", xlim=(-0.7, _end(found) + 0.7))
-        whole_numbers(axes.xaxis)
+        whole_numbers(axes.xaxis, most=7)
     data = "" if found["data"] == "given" else " of noise"
-    headed(drawn, f"{found['target']['name']}: {found['n_units']} units, {found['images']} images{data}", _note(found))
+    measured = f"{found['n_units']} units, {found['images']} images{data}"
+    headed(drawn, found["target"]["name"], measured, _note(found))
     return drawn
 
 

@@ -24,8 +24,8 @@ GREY, INK = "#999999", "#222222"
 WIDTH = 7.2
 """Inches: the two columns of a conference page."""
 
-_TITLE = 90
-"""Characters of a title that fit into the width."""
+_NAME = 48
+"""Characters of a network's name: with the rest of the title they fit into the width."""
 
 _STYLE = {
     "axes.edgecolor": INK,
@@ -81,11 +81,11 @@ def styled(function: Callable[P, R]) -> Callable[P, R]:
     return under
 
 
-def headed(figure: Figure, title: str, source: str) -> None:
-    """A bold title, and under the panels a small line that says where their like is published."""
-    text = figure.suptitle(cut(clean(title), _TITLE), fontsize=9.5, fontweight="bold", x=0.01, ha="left")
+def headed(figure: Figure, name: str, measured: str, note: str) -> None:
+    """A bold title, ``name: measured``, and under the panels small lines that explain them."""
+    text = figure.suptitle(f"{cut(clean(name), _NAME)}: {measured}", fontsize=9.5, fontweight="bold", x=0.01, ha="left")
     text.set_parse_math(False)  # a name may hold a dollar
-    figure.supxlabel(source, fontsize=6.5, color="#555555", x=0.01, ha="left")
+    figure.supxlabel(note, fontsize=6.5, color="#555555", x=0.01, ha="left")
 
 
 def lettered(axes: Axes, name: str, title: str, *, raised: bool = False) -> None:
@@ -97,8 +97,8 @@ def lettered(axes: Axes, name: str, title: str, *, raised: bool = False) -> None
     axes.set_title(title, loc="left", y=1.0 if raised else None, pad=13.0 if raised else None)
 
 
-def whole_numbers(axis: Axis) -> None:
-    """Ticks at whole numbers only: there is no unit 2.5."""
+def whole_numbers(axis: Axis, most: int = 9) -> None:
+    """Ticks at whole numbers only, at most about ``most``: there is no unit 2.5."""
     from matplotlib.ticker import MaxNLocator
 
-    axis.set_major_locator(MaxNLocator(nbins="auto", steps=[1, 2, 5, 10], integer=True))
+    axis.set_major_locator(MaxNLocator(nbins=most, steps=[1, 2, 5, 10], integer=True))
