@@ -27,13 +27,13 @@ def lesion_table(found: Mapping[str, Any], *, width: int = 80) -> str:
     lines = _head(found, width)
     if "single" in found:
         lines += ["", *_single(found, width)]
-    if "multi" in found:
+    if found.get("multi"):
         lines += ["", *_spreads("units deleted", by_number(found["multi"]), width)]
-    if "duplicate" in found:
+    if found.get("duplicate"):
         lines += ["", *_spreads("units applied twice", by_number(found["duplicate"]), width)]
-    if "reorder" in found:
+    if found.get("reorder"):
         lines += ["", *_spreads("Kendall's tau of the order", by_tau(found["reorder"]), width)]
-    if "pairs" in found:
+    if found.get("pairs"):
         lines += ["", *_pairs(found, width)]
     return "\n".join(lines)
 
@@ -176,7 +176,7 @@ def _pairs(found: Mapping[str, Any], width: int) -> list[str]:
         lines.append(cut(f"{start:<20}{value}{named}", width))
     said = [f"{pairs.differing} of {pairs.count} pairs differ from 0 (at 5 % for all together, Holm's correction)"]
     mean = f"mean size {figure(pairs.mean_size, 3)} points; a pair costs {pairs.mean_increase:+.3g} points on average"
-    if "single" in found:
+    if found.get("single"):
         mean += f", one unit {_mean_increase(found['single']):+.3g}"
     for sentence in [*said, mean]:
         lines += wrap(sentence, width, rest="  ")

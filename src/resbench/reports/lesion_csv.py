@@ -46,7 +46,7 @@ def _row(mode: str, one: Mapping[str, Any], found: Mapping[str, Any]) -> dict[st
     if "draw" in one:
         row["draw"] = one["draw"]
     if mode == "reorder":
-        changed = [index for position, index in enumerate(one["order"]) if position != index]
+        changed = [position for position, index in enumerate(one["order"]) if position != index]
         row |= {"k": one["swaps"], "kendall_tau": one["kendall_tau"], "order": _joined(one["order"])}
     else:
         changed = [one["index"]] if mode == "single" else list(one[_CHANGED[mode]])

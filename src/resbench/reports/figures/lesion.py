@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from resbench.errors import NotMeasured
 from resbench.reports.figures.draws import draw_duplicate, draw_multi, draw_reorder
 from resbench.reports.figures.pairs import draw_pairs
 from resbench.reports.figures.style import (
@@ -43,17 +44,20 @@ def lesion_figure(found: Mapping[str, Any]) -> Figure:
 
     Raises:
         UserError: matplotlib cannot be imported.
+        NotMeasured: ``found`` has no lesion at all.
     """
     from matplotlib.figure import Figure
 
     draws = [mode for mode in _DRAWN if found.get(mode)]
     rows = [row for row in _HEIGHT if (draws if row == "draws" else found.get(row))]
+    if not rows:
+        raise NotMeasured("no figure: no lesion was measured")
     heights = [_HEIGHT[row] for row in rows]
     if rows[-1:] == ["pairs"] and not found.get("single"):
         heights[-1] -= _ALONE
     drawn = Figure(figsize=(WIDTH, sum(heights) + 0.55), layout="constrained")
     letters = iter("abcdef")
-    parts = drawn.subfigures(len(rows), 1, height_ratios=heights, squeeze=False)[:, 0]
+    parts = drawn.subfigures(len(rows), 1, height_ratios=heights, hspace=0.03, squeeze=False)[:, 0]
     for part, row in zip(parts, rows, strict=True):
         if row == "single":
             _single(part.subplots(), found, next(letters))

@@ -107,6 +107,7 @@ def _scale(axes: Axes, image: AxesImage, *, beyond: bool) -> None:
     # Inset: as high as the map is once its cells are squares.
     bar = axes.figure.colorbar(image, cax=axes.inset_axes((1.03, 0, 0.04, 1)), extend="both" if beyond else "neither")
     bar.set_label("interaction (points)")
+    bar.ax.set_label("scale")
 
 
 def _legend(part: SubFigure, *, complete: bool) -> None:

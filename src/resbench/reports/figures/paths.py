@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from resbench.reports.figures.style import BLUE, INK, ORANGE, VERMILLION, WIDTH, headed, lettered, styled, whole_numbers
@@ -70,9 +69,9 @@ def _shade(axes: Axes, found: Mapping[str, Any]) -> None:
 
 
 def _counts(axes: Axes, found: Mapping[str, Any]) -> None:
-    """In percent: the number itself is beyond every float for a 1202-layer network."""
+    """In percent: the number itself may be beyond every float."""
     whole = 2 ** found["n_units"]
-    shares = [float(Fraction(100 * count, whole)) for count in found["path_count"]]
+    shares = [100 * count / whole for count in found["path_count"]]
     axes.bar(found["length"], shares, width=0.8, color=BLUE)
     axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3), useMathText=True)
     axes.set_ylabel(f"share of all 2$^{{{found['n_units']}}}$ paths (%)")
@@ -134,7 +133,7 @@ def _all_paths(axes: Axes, found: Mapping[str, Any]) -> None:
             label=f"longer than {lengths[-1]}",
         )  # fmt: skip
     axes.legend(loc="upper right")
-    axes.set_ylim(0, 1.3 * max(tops))  # room for the legend
+    axes.set_ylim(0, 1.3 * max(tops) or 1.0)  # room for the legend
     axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3), useMathText=True)
     axes.set_ylabel("gradient norm of all of them")
     lettered(axes, "all paths", "(c) gradient of a length", raised=True)
