@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -112,15 +112,35 @@ def lesion(
         precision=precision.value,
         fresh=fresh,
     )
+    if figure is not None:
+        from resbench.reports.figures import check_figure
+
+        check_figure(figure)
     try:
         found = lesions_of(described, options)
     except KeyboardInterrupt:
         print("resbench: interrupted; start the same command again to go on", file=sys.stderr)
         raise typer.Exit(130) from None
+    print(_rendered(found, format))
+    if figure is not None:
+        from resbench.reports.figures import lesion_figure, save_figure
+
+        save_figure(lesion_figure(found), figure)
+
+
+def _rendered(found: dict[str, Any], format: _Format) -> str:
     if format is _Format.json:
         import json
 
-        print(json.dumps(found, indent=1, allow_nan=False))
+        return json.dumps(found, indent=1, allow_nan=False)
+    if format is _Format.csv:
+        from resbench.reports.lesion_csv import lesion_csv
+
+        return lesion_csv(found).rstrip("\n")
+    from resbench.checking import terminal_width
+    from resbench.reports.lesion import lesion_table
+
+    return lesion_table(found, width=terminal_width())
 
 
 def parse_numbers(text: str, name: str) -> tuple[int, ...]:

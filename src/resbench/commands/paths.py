@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from enum import StrEnum
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -61,6 +62,9 @@ def paths(
         bool, typer.Option("--forward", help="Also the linearised signal forwards, by length (JSON).")
     ] = False,
     memory: Annotated[float, typer.Option("--memory", metavar="GIB", help="For gradients on their way.")] = 1.0,
+    figure: Annotated[
+        Path | None, typer.Option("--figure", metavar="FILE", help="Also as a figure: .svg, .png or .pdf.")
+    ] = None,
     device: Device = "cpu",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of random weights, images, labels and paths.")] = 0,
     format: Annotated[_Format, typer.Option("--format", help="How to print.")] = _Format.table,
@@ -75,7 +79,7 @@ def paths(
 
     Example: resbench paths resnet110-preact --data digits
 
-    Example: resbench paths torchvision:resnet50 --input 3x64x64 --sampled
+    Example: resbench paths torchvision:resnet50 --input 3x64x64 --sampled --figure paths.svg
     """
     from resbench.targets.options import TargetOptions
     from resbench.unravelling import PathOptions, paths_of
@@ -104,17 +108,32 @@ def paths(
         forward=forward,
         memory=int(memory * 2**30) if 0 < memory < 2**30 else 0,
     )
+    if figure is not None:
+        from resbench.reports.figures import check_figure
+
+        check_figure(figure)
     try:
         found = paths_of(described, options)
     except KeyboardInterrupt:
         print("resbench: interrupted; nothing is kept", file=sys.stderr)
         raise typer.Exit(130) from None
+    try:
+        _print(found, format)
+    finally:
+        # After the numbers, and also where nobody read them to the end: neither loses the other.
+        if figure is not None:
+            from resbench.reports.figures import paths_figure, save_figure
+
+            save_figure(paths_figure(found), figure)
+
+
+def _print(found: dict[str, Any], format: _Format) -> None:
     if format is _Format.json:
         import json
 
-        print(json.dumps(found, indent=1, allow_nan=False))
+        print(json.dumps(found, indent=1, allow_nan=False), flush=True)
     else:
         from resbench.checking import terminal_width
         from resbench.reports.paths import paths_table
 
-        print(paths_table(found, width=terminal_width()))
+        print(paths_table(found, width=terminal_width()), flush=True)
