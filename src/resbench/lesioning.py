@@ -155,10 +155,12 @@ def _measured(target: UserTarget, options: LesionOptions) -> dict[str, Any]:
     began = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the model's own affair
-        runner = Runner(target, plans, images, options.precision, device=target.device)
+        runner = Runner(target, images, options.precision, device=target.device)
         store = None if options.fresh else Store(fingerprint(target, plans, images.fingerprint(), options.precision))
         with CountProgress(len(images)) as progress:
-            classes = runner.run(store, lambda done: progress.doing(f"{len(plans)} lesions", finished=done))
+            classes = runner.run(
+                plans, None, store, lambda done: progress.doing(f"{len(plans)} lesions", finished=done)
+            )
     if store is not None:
         runner.notes["reused_images"] = store.reused
         store.clear()

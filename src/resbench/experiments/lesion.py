@@ -17,7 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from resbench.errors import NotMeasured
-from resbench.experiments.lesion_target import TargetBody, misclassified, tested_images
+from resbench.experiments.lesion_target import TargetBody, tested_images
+from resbench.lesions.engine import predict
+from resbench.lesions.executable import Executable
+from resbench.lesions.plans import Plan, reordered
+from resbench.lesions.trie import Step as LesionStep
 from resbench.networks.residual import PlainNetwork, ResidualNetwork
 from resbench.networks.units import ComposedUnit
 from resbench.targets.images import Images
@@ -27,9 +31,6 @@ from resbench.training.target import Member
 __all__ = ["Body", "Step", "body", "duplication", "multiple_deletion", "reordering", "single_deletion"]
 
 Map = Callable[[Tensor], Tensor]
-
-Plan = Sequence[tuple[int, ...]]
-"""What stands at each position: the step itself ``(i,)``, nothing ``()``, the step twice, or another step."""
 
 DELETIONS = tuple(range(1, 21))
 DRAWS = 12
@@ -120,26 +121,23 @@ class Body:
     def wrong(self, plans: Sequence[Plan], images: Tensor, labels: Tensor) -> NDArray[np.bool_]:
         """Whether each image is misclassified under each plan, ``(plans, images)``.
 
-        Every plan starts from the stored input of its first changed step.  Deleting a step that is not deletable leaves
-        nothing that could be right.
+        What plans have in common is computed once.  Deleting a step that is not deletable leaves nothing that could be
+        right.
         """
         rows = np.ones((len(plans), len(labels)), dtype=bool)
-        with torch.inference_mode():
-            inputs = self.inputs(images)
-            for row, plan in enumerate(plans):
-                if all(self.steps[i].deletable for i, chosen in enumerate(plan) if not chosen):
-                    rows[row] = self._wrong(plan, inputs, labels)
+        possible = [row for row, plan in enumerate(plans) if self._possible(plan)]
+        if possible:
+            executable = Executable(self.count, frozenset(), self.stem, self._take, self.head)
+            given = Images.of_tensors(images, labels)
+            classes = predict([executable], [plans[row] for row in possible], given, len(labels), device=images.device)
+            rows[possible] = classes != labels.cpu().numpy()
         return rows
 
-    def _wrong(self, plan: Plan, inputs: Sequence[Tensor], labels: Tensor) -> NDArray[np.bool_]:
-        start = next((i for i, chosen in enumerate(plan) if chosen != (i,)), len(plan))
-        value = inputs[start]
-        for index in range(start, len(plan)):
-            if not plan[index]:
-                value = self.steps[index].without(value)
-            for chosen in plan[index]:
-                value = self.steps[chosen].apply(value)
-        return misclassified(self.head(value), labels)
+    def _possible(self, plan: Plan) -> bool:
+        return all(self.steps[i].deletable for i, chosen in enumerate(plan) if not chosen)
+
+    def _take(self, step: LesionStep, x: Tensor) -> Tensor:
+        return (self.steps[step.at].apply if step.kind == "apply" else self.steps[step.at].without)(x)
 
     def inputs(self, images: Tensor) -> list[Tensor]:
         """The input of every step, and at the end the head's."""
@@ -225,7 +223,7 @@ def reordering(member: Member | UserMember) -> dict[str, Any]:
             order[a], order[b] = order[b], order[a]
         orders.append(order)
     tau = [float(kendalltau(range(len(order)), order).statistic) for order in orders]
-    plans = [[(unit,) for unit in order] for order in orders]
+    plans = [reordered(order) for order in orders]
     return {"wrong": _sweep(parts, plans, data), "swaps": np.array(swaps), "tau": np.array(tau)}
 
 
@@ -264,7 +262,7 @@ def _prepared_for_draws(member: Member | UserMember) -> tuple[Lesionable, Images
 
 
 def _plan(parts: Lesionable, changes: Mapping[int, tuple[int, ...]] | None = None) -> Plan:
-    return [(changes or {}).get(index, (index,)) for index in range(parts.count)]
+    return tuple((changes or {}).get(index, (index,)) for index in range(parts.count))
 
 
 def _wrong(parts: Lesionable, plans: Sequence[Plan], data: Images) -> NDArray[np.bool_]:

@@ -1,8 +1,4 @@
-"""A user's network under lesions: the live model, edited while it classifies.
-
-Every lesion is a whole forward pass of the model's own code, so that nothing needs to be known of what stands before,
-between and after the units.
-"""
+"""A user's network under lesions, for the claims."""
 
 from __future__ import annotations
 
@@ -13,8 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from resbench.adapters import edited, output_of
+from resbench.adapters import output_of
 from resbench.errors import NotMeasured
+from resbench.lesions.plans import Plan
+from resbench.lesions.running import Runner
 from resbench.targets.chance import below_chance
 from resbench.targets.images import Images
 from resbench.targets.target import UserMember, UserTarget
@@ -34,6 +32,7 @@ class TargetBody:
 
     def __init__(self, target: UserTarget):
         self._target, self._units = target, target.units
+        self._runner: Runner | None = None
         firsts = {i for i, unit in enumerate(self._units) if i == 0 or unit.stage != self._units[i - 1].stage}
         self.ordinary = [i for i in self.tested if i not in firsts]
         if not self.ordinary:
@@ -70,16 +69,11 @@ class TargetBody:
             "left_out": np.array(len(self._units) - len(tested)),
         }
 
-    def wrong(self, plans: Sequence[Sequence[tuple[int, ...]]], data: Images) -> NDArray[np.bool_]:
+    def wrong(self, plans: Sequence[Plan], data: Images) -> NDArray[np.bool_]:
         """Whether each image is misclassified under each plan, ``(plans, images)``; each image is read once."""
-        rows = np.empty((len(plans), len(data)), dtype=bool)
-        done = 0
-        for images, labels in data.batches(BATCH, self._target.device):
-            for row, plan in enumerate(plans):
-                with edited(self._units, plan), torch.no_grad():
-                    rows[row, done : done + len(labels)] = misclassified(output_of(self._target.model(images)), labels)
-            done += len(labels)
-        return rows
+        if self._runner is None:
+            self._runner = Runner(self._target, data, device=self._target.device)
+        return np.asarray(self._runner.run(plans, data) != data.labels.numpy())
 
 
 def tested_images(member: UserMember) -> Images:

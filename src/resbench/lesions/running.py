@@ -40,14 +40,13 @@ _FIRST_PIECE = 256
 
 @dataclass
 class Runner:
-    """The predictions of a target under lesions.
+    """A target made ready for sweeps over images like ``images``.
 
     ``precision``: float32; ``screened``, the same predictions through bfloat16; bfloat16, which may differ from them.
     ``notes``: what there is to say about how it ran, for the record.
     """
 
     target: Lesionable
-    plans: Sequence[Plan]
     images: Images
     precision: str = "float32"
     workers: int = field(default_factory=torch.get_num_threads)
@@ -93,49 +92,48 @@ class Runner:
         return fast
 
     def run(
-        self, store: Store | None = None, finished: Callable[[int], None] = lambda images: None
+        self,
+        plans: Sequence[Plan],
+        images: Images | None = None,
+        store: Store | None = None,
+        finished: Callable[[int], None] = lambda images: None,
     ) -> NDArray[np.int32]:
         """The class that each plan predicts for each image, ``(plans, images)``.
 
-        ``store``: where pieces wait should the run be interrupted.  ``finished``: told of images as they are done.
+        Args:
+            images: others than those of the runner, of the same shape.
+            store: where pieces wait should the run be interrupted.
+            finished: told of images as they are done.
         """
-        found = np.empty((len(self.plans), len(self.images)), dtype=np.int32)
-        piece = _FIRST_PIECE
-        start = 0
-        while start < len(self.images):
+        given = self.images if images is None else images
+        found = np.empty((len(plans), len(given)), dtype=np.int32)
+        piece, start = _FIRST_PIECE, 0
+        while start < len(given):
             stored = None if store is None else store.get(start)
             if stored is not None:
-                found[:, start : start + stored.shape[1]] = stored
-                finished(stored.shape[1])
-                start += stored.shape[1]
-                continue
-            stop = min(len(self.images), start + piece)
-            began = time.perf_counter()
-            found[:, start:stop] = self._predict(self.images.subset(range(start, stop)), finished)
-            if store is not None and stop < len(self.images):
-                store.put(start, found[:, start:stop])
-            seconds = time.perf_counter() - began
-            piece = max(self._size, int((stop - start) * min(8.0, _PIECE_SECONDS / max(seconds, 1e-9))))
+                stop = start + stored.shape[1]
+                found[:, start:stop] = stored
+                finished(stop - start)
+            else:
+                stop = min(len(given), start + piece) if store is not None else len(given)
+                began = time.perf_counter()
+                found[:, start:stop] = self._predict(plans, given.subset(range(start, stop)), finished)
+                if store is not None and stop < len(given):
+                    store.put(start, found[:, start:stop])
+                grown = min(8.0, _PIECE_SECONDS / max(time.perf_counter() - began, 1e-9))
+                piece = max(self._size, int((stop - start) * grown))
             start = stop
         return found
 
-    def _predict(self, images: Images, finished: Callable[[int], None]) -> NDArray[np.int32]:
-        if not self._exact.workers:
-            return predict_live(self.target, self.plans, images, self._size, device=self.device, finished=finished)
+    def _predict(self, plans: Sequence[Plan], images: Images, finished: Callable[[int], None]) -> NDArray[np.int32]:
+        exact = self._exact.workers
+        if not exact:
+            return predict_live(self.target, plans, images, self._size, device=self.device, finished=finished)
         if self._fast is None:
-            given = self._exact.workers
-            return predict(given, self.plans, images, self._size, device=self.device, finished=finished)
-        result = screened(
-            self._fast.workers,
-            self._exact.workers,
-            self.plans,
-            images,
-            self._size,
-            device=self.device,
-            finished=finished,
-        )
-        count = len(images)
-        before = self.notes.get("screened_images", 0)
+            return predict(exact, plans, images, self._size, device=self.device, finished=finished)
+        fast = self._fast.workers
+        result = screened(fast, exact, plans, images, self._size, device=self.device, finished=finished)
+        before, count = self.notes.get("screened_images", 0), len(images)
         again = self.notes.get("computed_again", 0.0) * before + result.again * count
         self.notes["screened_images"] = before + count
         self.notes["computed_again"] = again / (before + count)
