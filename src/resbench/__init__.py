@@ -9,10 +9,11 @@ if TYPE_CHECKING:
     from resbench.checking import check
     from resbench.claims import load_claims
     from resbench.judge import Verdict
+    from resbench.lesioning import lesion
     from resbench.records import Measurement
     from resbench.unravelling import paths
 
-__all__ = ["Measurement", "ResidualUnit", "Verdict", "__version__", "adapt", "check", "load_claims", "paths"]
+__all__ = ["Measurement", "ResidualUnit", "Verdict", "__version__", "adapt", "check", "lesion", "load_claims", "paths"]
 
 __version__ = "0.1.0"
 
@@ -22,6 +23,7 @@ _HOMES = {
     "Verdict": "resbench.judge",
     "adapt": "resbench.adapters",
     "check": "resbench.checking",
+    "lesion": "resbench.lesioning",
     "load_claims": "resbench.claims",
     "paths": "resbench.unravelling",
 }

@@ -82,7 +82,7 @@ def screened(
     sweep = _Sweep(build(programs), len(plans), size, np.empty((len(plans), len(images)), dtype=np.int32))
     first = next(placed(images.batches(size, device)))[1]
     speed = sweep.calibrate(_Pair(fast[0], exact[0]), filled(first, size))
-    worth = np.flatnonzero(sweep.expected(speed) < 1.0)
+    worth = np.flatnonzero((sweep.expected(speed) < 1.0) & np.isfinite(sweep.change))
     alone = np.setdiff1d(np.arange(len(plans)), worth)
     if len(worth):
         part = sweep.of(worth, programs)
