@@ -180,11 +180,11 @@ def test_an_interval_on_the_logarithmic_axis_never_reaches_zero() -> None:
 
 
 def test_longer_paths_taken_together_are_one_hatched_bar() -> None:
-    found = spectrum(longest=3)
+    found = spectrum(longest=1)
     figure = paths_figure(found)
     axes = panels(figure)["all paths"]
     last = axes.containers[-1]
-    assert (last.get_label(), heights(last)) == ("longer than 3", [found["longer"]["gradient_norm"]])
+    assert (last.get_label(), heights(last)) == ("longer than 1", [found["longer"]["gradient_norm"]])
     assert axes.get_ylim()[1] > found["longer"]["gradient_norm"]
     assert "lengths 0 and more hold 95 %" in figure.get_supxlabel()
 

@@ -39,6 +39,11 @@ def test_an_order_that_is_kept_is_in_the_first_bin() -> None:
     assert last.worst == 1
 
 
+def test_a_tau_that_is_a_hair_above_its_bin_is_in_it() -> None:
+    first, last = by_tau([{"kendall_tau": 0.98 + 1e-13, "error": 0.0}, {"kendall_tau": 0.9, "error": 1.0}])
+    assert (first.high, last.high) == (pytest.approx(0.98), pytest.approx(0.9))
+
+
 def pair(value: float, low: float, high: float) -> dict[str, Any]:
     return {"interaction": value, "interaction_interval": [low, high], "delta": 1.0}
 
@@ -63,6 +68,7 @@ def test_holm_is_that_of_scipy() -> None:
         pytest.param([pair(-1, -9, -0.1)], [True], id="below 0 as above"),
         pytest.param([pair(1, -0.1, 2)], [False], id="0 is inside"),
         pytest.param([pair(1, 0.1, 2), pair(1, 0.1, 2)], [False, False], id="two at 5 percent each are not enough"),
+        pytest.param([pair(1, 0.05, 1.95), pair(1, 0.5, 1.5)], [True, True], id="one that is clear helps the other"),
         pytest.param([pair(0, 0, 0), pair(2, 2, 2)], [False, True], id="no width"),
         pytest.param([{"interaction": 9.0, "interaction_interval": None}], [False], id="no interval"),
     ],

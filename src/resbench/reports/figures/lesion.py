@@ -29,7 +29,7 @@ __all__ = ["lesion_figure"]
 
 _DRAWN = {"multi": draw_multi, "reorder": draw_reorder, "duplicate": draw_duplicate}
 _PUBLISHED = {"single": "3", "multi": "5(a)", "reorder": "5(b)"}
-_HEIGHT = {"single": 1.9, "draws": 2.4, "pairs": 4.2}
+_HEIGHT = {"single": 1.9, "draws": 2.4, "pairs": 4.4}
 """Inches; all of them, with the title, fit on one page."""
 
 _ALONE = 0.5
@@ -57,7 +57,7 @@ def lesion_figure(found: Mapping[str, Any]) -> Figure:
         heights[-1] -= _ALONE
     drawn = Figure(figsize=(WIDTH, sum(heights) + 0.55), layout="constrained")
     letters = iter("abcdef")
-    parts = drawn.subfigures(len(rows), 1, height_ratios=heights, hspace=0.03, squeeze=False)[:, 0]
+    parts = drawn.subfigures(len(rows), 1, height_ratios=heights, squeeze=False)[:, 0]
     for part, row in zip(parts, rows, strict=True):
         if row == "single":
             _single(part.subplots(), found, next(letters))
