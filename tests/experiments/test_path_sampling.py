@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from resbench.errors import NotMeasured
 from resbench.experiments import path_sampling
 from resbench.experiments.linearised import Linearised, linearised
 from resbench.experiments.path_gradients import path_norms
 from resbench.experiments.path_sampling import SampledLength, sample_adaptively
 from resbench.experiments.path_summary import LengthRows, over_images, over_paths, shares_of_images
+from resbench.experiments.resampling import REPLICATES
 from resbench.experiments.structure_he import images, small_network
 from resbench.networks.units import UnitSpec
 
@@ -153,3 +155,14 @@ def test_what_is_enumerated_does_not_vary() -> None:
     assert errors[0] == pytest.approx(0.0, abs=1e-12)
     # Two paths drawn anew from 1 and 3: a standard deviation of 1 / sqrt 2, of two paths together twice that.
     assert errors[1] == pytest.approx(math.sqrt(2), rel=0.1)
+
+
+def test_images_without_a_gradient() -> None:
+    """Of two images one has none: a replicate that drew only that one has no shares, and is left out."""
+    found = over_images(np.array([[0.0, -np.inf], [1.0, -np.inf]]), 1, longer=False)
+    assert 1 < len(found.shares) < 1 + REPLICATES
+    # The squares of one image add up: the shares are its own in every replicate.
+    norms = np.exp([0.0, 1.0])
+    assert found.shares == pytest.approx(np.tile(norms / norms.sum(), (len(found.shares), 1)))
+    with pytest.raises(NotMeasured, match="the gradient is zero for every image"):
+        over_images(np.full((2, 3), -np.inf), 1, longer=False)

@@ -121,11 +121,14 @@ def lesion(
     except KeyboardInterrupt:
         print("resbench: interrupted; start the same command again to go on", file=sys.stderr)
         raise typer.Exit(130) from None
-    print(_rendered(found, format))
-    if figure is not None:
-        from resbench.reports.figures import lesion_figure, save_figure
+    try:
+        print(_rendered(found, format), flush=True)
+    finally:
+        # After the numbers, and also where nobody read them to the end: neither loses the other.
+        if figure is not None:
+            from resbench.reports.figures import lesion_figure, save_figure
 
-        save_figure(lesion_figure(found), figure)
+            save_figure(lesion_figure(found), figure)
 
 
 def _rendered(found: dict[str, Any], format: _Format) -> str:

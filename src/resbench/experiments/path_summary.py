@@ -14,6 +14,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from resbench.errors import NotMeasured
 from resbench.experiments.path_lengths import central_range
 from resbench.experiments.path_sampling import SampledLength
 from resbench.experiments.paths import line, resampled_means
@@ -94,13 +95,20 @@ class LengthRows:
 def over_images(log_norms: Floats, n: int, *, longer: bool) -> LengthRows:
     """From logarithms of each image's norms, ``(lengths, images)``; the norm is that of the mean loss of all images.
 
-    ``longer``: the last row is that of all longer paths together.  One image has no replicates.
+    ``longer``: the last row is that of all longer paths together.  One image has no replicates; one that drew only
+    images without a gradient tells nothing of its shares, and is left out.
+
+    Raises:
+        NotMeasured: no image has a gradient.
     """
+    if not np.isfinite(log_norms).any():
+        raise NotMeasured("no paths: the gradient is zero for every image (a network that is sure of all their labels?)")
     images = log_norms.shape[1]
     weights = image_weights(images, 0) if images > 1 else np.ones((1, 1))
     top = log_norms.max(1, keepdims=True)
     top = np.where(np.isfinite(top), top, 0.0)
     squares = np.exp(2 * (log_norms - top))
+    weights = weights[weights @ np.isfinite(log_norms).any(0) > 0]
     with np.errstate(divide="ignore"):
         # An image drawn w times counts w times in the mean loss, on its own place: the squares add up.
         logs = 0.5 * np.log(weights @ squares.T) + top.T - math.log(images)
