@@ -8,7 +8,7 @@ This one bets (Waudby-Smith and Ramdas 2024, "Estimating means of bounded random
 Royal Statistical Society B 86(1), arXiv:2010.09686; the mixture is their diversified Kelly bet).  Were ``m`` the mean
 of ``x`` in ``[a, b]``, the wealth ``prod(1 + c (x - m) / (m - a))`` of a bet ``0 < c < 1`` would be a martingale that
 starts at 1, and so would be the average over several ``c``; by Ville's inequality it ever reaches ``1 / alpha`` with
-probability at most ``alpha``.  The sequence holds every ``m`` against which neither side's wealth reached ``2 / alpha``.
+probability at most ``alpha``.  The sequence holds each ``m`` against which neither side's wealth came to ``2 / alpha``.
 
 What makes it fit for lesions: it is exact, not asymptotic; it adapts to the variance (a deletion that changes few
 predictions is decided early); the bets do not depend on the data, so that the wealth follows from how often each value
@@ -92,7 +92,7 @@ def _checked(
     if support.min() < low or support.max() > high:
         raise ValueError(f"values from {support.min()} to {support.max()} in a range from {low} to {high}")
     if not ((levels > 0.0) & (levels < 1.0)).all():
-        raise ValueError(f"alpha {alpha} is no probability between 0 and 1")
+        raise ValueError(f"alpha {levels} is no probability between 0 and 1")
     return support, seen, levels
 
 
@@ -115,4 +115,5 @@ def _log_wealth(values: Floats, counts: Floats, mean: Floats) -> Floats:
 
     gains = values / mean[..., None] - 1.0  # (..., V)
     logs = np.log1p(BETS[:, None] * gains[..., None, :])  # (..., bets, V)
-    return np.asarray(logsumexp((logs * counts[..., None, :]).sum(-1), axis=-1)) - np.log(len(BETS))
+    total: Floats = logsumexp((logs * counts[..., None, :]).sum(-1), axis=-1) - np.log(len(BETS))
+    return total

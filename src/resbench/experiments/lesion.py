@@ -23,7 +23,19 @@ from resbench.networks.units import ComposedUnit
 from resbench.targets.target import UserMember
 from resbench.training.target import Member
 
-__all__ = ["Body", "Step", "body", "duplication", "multiple_deletion", "reordering", "single_deletion"]
+__all__ = [
+    "Body",
+    "Lesionable",
+    "Plan",
+    "Step",
+    "body",
+    "deletion_plans",
+    "duplication",
+    "multiple_deletion",
+    "prepared",
+    "reordering",
+    "single_deletion",
+]
 
 Map = Callable[[Tensor], Tensor]
 
@@ -183,9 +195,13 @@ def single_deletion(member: Member | UserMember) -> dict[str, Any]:
     ``changes_shape``: booleans ``(steps,)``.  Of a user's network only the deletable units are among the steps; their
     ``names`` and positions (``units``) are given, and how many are ``left_out``.
     """
-    parts, images, labels = _prepared(member)
-    plans = [_plan(parts), *(_plan(parts, {index: ()}) for index in parts.tested)]
-    return {"wrong": parts.wrong(plans, images, labels), **parts.describe()}
+    parts, images, labels = prepared(member)
+    return {"wrong": parts.wrong(deletion_plans(parts), images, labels), **parts.describe()}
+
+
+def deletion_plans(parts: Lesionable) -> list[Plan]:
+    """The whole network, and each step deleted in turn."""
+    return [_plan(parts), *(_plan(parts, {index: ()}) for index in parts.tested)]
 
 
 def multiple_deletion(member: Member | UserMember) -> dict[str, Any]:
@@ -242,7 +258,7 @@ def duplication(member: Member | UserMember) -> dict[str, Any]:
     return {"wrong": _sweep(parts, plans, images, labels), "k": np.array(ks)}
 
 
-def _prepared(member: Member | UserMember) -> tuple[Lesionable, Tensor, Tensor]:
+def prepared(member: Member | UserMember) -> tuple[Lesionable, Tensor, Tensor]:
     """The network under lesions, its test images and their labels.
 
     Raises:
@@ -255,8 +271,8 @@ def _prepared(member: Member | UserMember) -> tuple[Lesionable, Tensor, Tensor]:
 
 
 def _prepared_for_draws(member: Member | UserMember) -> tuple[Lesionable, Tensor, Tensor]:
-    """As :func:`_prepared`, for many random lesions: of a user's images at most ``DRAW_IMAGES``, drawn by its seed."""
-    parts, images, labels = _prepared(member)
+    """As :func:`prepared`, for many random lesions: of a user's images at most ``DRAW_IMAGES``, drawn by its seed."""
+    parts, images, labels = prepared(member)
     if not isinstance(member, UserMember) or len(labels) <= DRAW_IMAGES:
         return parts, images, labels
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(member.target.seed))
