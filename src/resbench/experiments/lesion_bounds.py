@@ -147,17 +147,17 @@ def _median(seen: Seen, alpha: float, bounds: Sequence[float]) -> Reading:
     return _reading(_medians(triple), open)
 
 
-def _ordinary_median_increase(networks: Sequence[Seen], alpha: float, bounds: Sequence[float], **_: Any) -> Reading:
+def _ordinary_median_increase(networks: Sequence[Seen], alpha: float, bounds: Sequence[float], /, **_: Any) -> Reading:
     return _median(networks[0], alpha, bounds)
 
 
-def _ordinary_mean_increase(networks: Sequence[Seen], alpha: float, bounds: Sequence[float], **_: Any) -> Reading:
+def _ordinary_mean_increase(networks: Sequence[Seen], alpha: float, bounds: Sequence[float], /, **_: Any) -> Reading:
     (seen,) = networks
     return _reading(seen.mean_increase(seen.ordinary, alpha), _marked(seen, seen.ordinary))
 
 
 def _ordinary_share_within(
-    networks: Sequence[Seen], alpha: float, bounds: Sequence[float], *, points: float, **_: Any
+    networks: Sequence[Seen], alpha: float, bounds: Sequence[float], /, *, points: float, **_: Any
 ) -> Reading:
     (seen,) = networks
     triple = seen.increases(seen.ordinary, alpha)
@@ -166,7 +166,7 @@ def _ordinary_share_within(
     return _reading([shares[0], shares[2], shares[1]], open)
 
 
-def _downsampling_increase(networks: Sequence[Seen], alpha: float, bounds: Sequence[float], **_: Any) -> Reading:
+def _downsampling_increase(networks: Sequence[Seen], alpha: float, bounds: Sequence[float], /, **_: Any) -> Reading:
     (seen,) = networks
     rows = np.flatnonzero(seen.description["changes_shape"])
     if not len(rows):
@@ -175,14 +175,14 @@ def _downsampling_increase(networks: Sequence[Seen], alpha: float, bounds: Seque
     return _reading(triple, _marked(seen, rows, _straddles(triple, bounds)))
 
 
-def _interior_layer_errors(networks: Sequence[Seen], alpha: float, bounds: Sequence[float], **_: Any) -> Reading:
+def _interior_layer_errors(networks: Sequence[Seen], alpha: float, bounds: Sequence[float], /, **_: Any) -> Reading:
     (seen,) = networks
     rows = np.arange(1, seen.lesions - 1)
     triple = seen.errors(rows, alpha)
     return _reading(triple, _marked(seen, rows, _straddles(triple, bounds)))
 
 
-def _first_unit_rank(networks: Sequence[Seen], alpha: float, bounds: Sequence[float], **_: Any) -> Reading:
+def _first_unit_rank(networks: Sequence[Seen], alpha: float, bounds: Sequence[float], /, **_: Any) -> Reading:
     (seen,) = networks
     if "units" in seen.description and np.asarray(seen.description["units"])[0] != 0:
         raise NotMeasured("the first unit is not deletable")
@@ -194,7 +194,7 @@ def _first_unit_rank(networks: Sequence[Seen], alpha: float, bounds: Sequence[fl
     return _reading(ranks, open)
 
 
-def _plain_against_residual(networks: Sequence[Seen], alpha: float, bounds: Sequence[float], **_: Any) -> Reading:
+def _plain_against_residual(networks: Sequence[Seen], alpha: float, bounds: Sequence[float], /, **_: Any) -> Reading:
     plain, residual = networks
     interior = np.arange(1, plain.lesions - 1)
     smallest = tuple(part.min() for part in plain.increases(interior, alpha / 2.0))
@@ -219,7 +219,7 @@ def _reduced(seen: Seen, statistic: str, alpha: float) -> tuple[list[float], Boo
 
 
 def _increase_by_depth(
-    networks: Sequence[Seen], alpha: float, bounds: Sequence[float], *, statistic: str = "median", **_: Any
+    networks: Sequence[Seen], alpha: float, bounds: Sequence[float], /, *, statistic: str = "median", **_: Any
 ) -> Reading:
     parts = [_reduced(seen, statistic, alpha / len(networks)) for seen in networks]
     values, lows, highs = (list(part) for part in zip(*(part[0] for part in parts), strict=True))
@@ -227,7 +227,7 @@ def _increase_by_depth(
 
 
 def _stochastic_against_constant(
-    networks: Sequence[Seen], alpha: float, bounds: Sequence[float], *, statistic: str = "median", **_: Any
+    networks: Sequence[Seen], alpha: float, bounds: Sequence[float], /, *, statistic: str = "median", **_: Any
 ) -> Reading:
     parts = [_reduced(seen, statistic, alpha / 2.0) for seen in networks]
     rows = zip(*(part[0] for part in parts), strict=True)
@@ -235,7 +235,7 @@ def _stochastic_against_constant(
     return _reading(tables, *(part[1] for part in parts))
 
 
-def _firsts_against_constant(networks: Sequence[Seen], alpha: float, bounds: Sequence[float], **_: Any) -> Reading:
+def _firsts_against_constant(networks: Sequence[Seen], alpha: float, bounds: Sequence[float], /, **_: Any) -> Reading:
     return _stochastic_against_constant(networks, alpha, bounds, statistic="firsts")
 
 
@@ -246,14 +246,14 @@ def _need(seen: Seen, least_units: int) -> None:
 
 
 def _target_median_increase(
-    networks: Sequence[Seen], alpha: float, bounds: Sequence[float], *, least_units: int, **_: Any
+    networks: Sequence[Seen], alpha: float, bounds: Sequence[float], /, *, least_units: int, **_: Any
 ) -> Reading:
     _need(networks[0], least_units)
     return _median(networks[0], alpha, bounds)
 
 
 def _median_share_lost(
-    networks: Sequence[Seen], alpha: float, bounds: Sequence[float], *, least_units: int, **_: Any
+    networks: Sequence[Seen], alpha: float, bounds: Sequence[float], /, *, least_units: int, **_: Any
 ) -> Reading:
     """The increase over the accuracy: a tenth of ``alpha`` is the accuracy's, the rest the increases'."""
     (seen,) = networks
