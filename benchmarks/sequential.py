@@ -169,7 +169,7 @@ def drawn(
     return np.concatenate([whole[None], wrong])
 
 
-def whole_procedure(runs: int, alpha: float = 0.05, seed: int = 2) -> list[dict[str, Any]]:
+def whole_procedure(runs: int, alpha: float = 0.05, images: int = DIGITS, seed: int = 2) -> list[dict[str, Any]]:
     """Lesions at the bound of 2 points on the digits: how many verdicts are wrong, early and at the last look."""
     rows = []
     cases: tuple[tuple[str, int, str, Comparator], ...] = (
@@ -181,7 +181,7 @@ def whole_procedure(runs: int, alpha: float = 0.05, seed: int = 2) -> list[dict[
         generator = np.random.default_rng((seed, index))
         early = late = 0
         for _ in range(runs):
-            wrong = drawn(units, 0.1, 0.035, 0.015, DIGITS, generator)
+            wrong = drawn(units, 0.1, 0.035, 0.015, images, generator)
             found = judged(statement(quantity, comparator), wrong, np.ones(units, dtype=bool), alpha)
             decided = found[0] in (Status.HOLDS, Status.VIOLATED)
             early, late = early + (decided and found[1]), late + (decided and not found[1])

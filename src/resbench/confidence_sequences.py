@@ -34,8 +34,8 @@ BETS = 0.995 * 1.4 ** -np.arange(24.0)
 """Fractions of the largest bet: from nearly all of it, best where hardly anything varies, to 0.0004 of it, best after
 some 10^6 images; the best bet lies within a factor of 1.2 of one of them, which costs at most 3 % of its growth."""
 
-_HALVINGS = 44
-"""The limits are exact to the range's width over 2^44, and rounded outwards."""
+_HALVINGS = 32
+"""The limits are exact to the range's width over 2^32, and rounded outwards."""
 
 Floats = NDArray[np.float64]
 
@@ -111,9 +111,9 @@ def _lower(values: Floats, counts: Floats, width: float, alpha: Floats) -> Float
 
 def _log_wealth(values: Floats, counts: Floats, mean: Floats) -> Floats:
     """Logarithm of the wealth after betting that the mean of ``values >= 0`` exceeds ``mean``, ``(...)``."""
-    from scipy.special import logsumexp
-
     gains = values / mean[..., None] - 1.0  # (..., V)
     logs = np.log1p(BETS[:, None] * gains[..., None, :])  # (..., bets, V)
-    total: Floats = logsumexp((logs * counts[..., None, :]).sum(-1), axis=-1) - np.log(len(BETS))
+    wealths = np.einsum("...bv,...v->...b", logs, counts)
+    richest = wealths.max(-1)  # scipy's logsumexp does the same, at five times the time
+    total: Floats = richest + np.log(np.exp(wealths - richest[..., None]).mean(-1))
     return total

@@ -98,7 +98,7 @@ def _percent(values: Any, counts: Sequence[Any], alpha: float, low: float) -> Tr
     lower, upper = mean_sequence(values, seen, alpha=alpha, low=low)
     total = seen.sum(-1)
     mean = np.divide(seen @ np.asarray(values, dtype=np.float64), total, out=np.zeros(total.shape), where=total > 0)
-    # The limits are exact to 2^-44 of the range: the observed mean must not fall outside by that.
+    # The limits are exact to 2^-32 of the range: the observed mean must not fall outside by that.
     return 100.0 * mean, 100.0 * np.minimum(lower, mean), 100.0 * np.maximum(upper, mean)
 
 

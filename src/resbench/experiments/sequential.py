@@ -88,8 +88,13 @@ def measure(lab: Lab, named: Sequence[tuple[str, Expectation]], sequential: Sequ
     read = {network for statement in statements for network in statement.networks}
     swept = {network: members for network, members in parts.items() if network in read}
     stopping = Stopping(statements, {n: members[0].describe() for n, members in swept.items()}, sequential.alpha)
+    requests = [Request(_SWEEP, network) for network in swept]
+    if lab.listener is not None and requests:
+        lab.listener.started(requests)
     for network, result in sweep(stopping, swept).items():
         lab.remember(Request(_SWEEP, network), result)
+        if lab.listener is not None:
+            lab.listener.finished(Request(_SWEEP, network))
     late = [statement for statement in statements if not statement.decided]
     for statement in late:
         statement.outcome = _last_look(lab, statement, sequential.alpha)
