@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from resbench.confidence_sequences import BETS, mean_sequence, side_of
+from resbench.records.places import baselines
 
 ALPHA = 0.05
 
@@ -100,6 +102,19 @@ def test_simulated_at_the_bound(law: Law) -> None:
     allowed = binom.ppf(0.999, RUNS, ALPHA) / RUNS
     assert false_share(sequence(law, law.mean), counts, ALPHA) <= allowed
     assert false_share(ordinary(law, law.mean), counts, ALPHA) > 3.0 * allowed
+
+
+def test_the_committed_record() -> None:
+    """1,000 runs a row: the stated error is kept, up to what 1,000 runs can tell, and an ordinary interval's is not."""
+    record = json.loads((baselines() / "sequential.json").read_text())
+    assert record["runs"] >= 1000
+    for row in record["at_bound"]:
+        assert row["false"] <= binom.ppf(0.999, record["runs"], row["alpha"]) / record["runs"], row
+        assert row["false, ordinary interval"] > 3.0 * row["alpha"], row
+    for row in record["whole_procedure"]:
+        assert row["false early"] + row["false late"] <= binom.ppf(0.999, row["runs"], row["alpha"]) / row["runs"], row
+    near, *_, far = [row for row in record["images_used"] if row["law"].startswith("error")]
+    assert far["median images"] < 0.1 * near["median images"]
 
 
 def test_strata_with_errors_of_their_own() -> None:

@@ -186,6 +186,20 @@ def test_what_cannot_be_measured_costs_no_image() -> None:
     assert not stopping.images_used("net").any()
 
 
+@pytest.mark.parametrize("kind", ["errors", "increases"])
+def test_a_stopped_lesion_stays_as_it_was(kind: str) -> None:
+    """The whole network goes on, and its further errors are none of the stopped lesion's."""
+    described = network(3)
+    seen = seen_of(described, 200)
+    rows = np.array([2])
+    before = getattr(seen, kind)(rows, 0.05)
+    wrong: Bools = described["wrong"][:, 200:]
+    going = np.arange(seen.lesions) != 2
+    seen.add(np.where(np.concatenate([[True], going])[:, None], wrong, False), going)
+    assert (seen.used == np.where(going, 600, 200)).all()
+    np.testing.assert_array_equal(getattr(seen, kind)(rows, 0.05), before)
+
+
 def test_results_of_stopped_lesions_are_ignored() -> None:
     one = statement("interior_layer_errors", AtLeast(bound=50.0), unit="%")
     described = columns(0.0, 0.99, 0.6, 0.0)
