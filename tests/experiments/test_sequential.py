@@ -16,6 +16,7 @@ from resbench.claims import find, load_claims
 from resbench.claims.model import AtLeast, AtMost, Comparator, Expectation
 from resbench.errors import NotMeasured
 from resbench.experiments import lesion
+from resbench.experiments import sequential as module
 from resbench.experiments.lab import Lab, TargetLab
 from resbench.experiments.lesion_sequential import parts_of, sweep
 from resbench.experiments.lesion_stopping import Statement, Stopping
@@ -192,3 +193,12 @@ def test_alpha_needs_sequential(run: Run) -> None:
     code, _, err = run("check", "--alpha", "0.01", "--kind", "exact")
     assert code == 2
     assert "--alpha goes with --sequential" in err
+
+
+def test_a_quantity_without_a_reading_gets_all_images(small: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that reads errors and cannot be bounded: the sweep is an ordinary one, for all that read it."""
+    monkeypatch.setattr(module, "READINGS", {CLEAR.quantity: module.READINGS[CLEAR.quantity]})
+    (close, clear), record = judge(small, CLOSE, CLEAR)
+    assert close.n == clear.n == 397
+    assert not record.statements
+    assert [one["name"] for one in record.all_images] == ["c0@digits", "c1@digits"]

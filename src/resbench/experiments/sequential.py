@@ -106,7 +106,7 @@ def measure(lab: Lab, named: Sequence[tuple[str, Expectation]], sequential: Sequ
     sequential.all_images += [
         _described(name, one)
         for name, one in named
-        if one.quantity not in READINGS and one.quantity.split(".")[0] in _LESIONS
+        if one.quantity.split(".")[0] in _LESIONS and (one.quantity not in READINGS or whole & {*_networks(one)})
     ]
 
 
