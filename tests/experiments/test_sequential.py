@@ -90,6 +90,7 @@ def test_an_early_verdict_is_that_of_all_images(small: Lab) -> None:
 def test_at_the_last_look_all_is_as_without_stopping(small: Lab) -> None:
     (close, clear), sequential = judge(small, CLOSE, CLEAR)
     assert [one["decided"] for one in sequential.statements] == ["at the last look", "early"]
+    assert sequential.statements[0]["lesions"] == {"preact-9": [397] * 9}
     assert close.confidence == pytest.approx(0.96)
     assert "last look" in close.method
     assert clear.confidence == pytest.approx(0.99)

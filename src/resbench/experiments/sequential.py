@@ -50,8 +50,8 @@ class Sequential:
         found = {f"{verdict.id}@{verdict.setting}": verdict.status.value for verdict in verdicts}
         return {
             "alpha": self.alpha,
-            "alpha_early": EARLY * self.alpha,
-            "last_look_confidence": last_confidence(self.alpha),
+            "alpha_early": round(EARLY * self.alpha, 9),
+            "last_look_confidence": round(last_confidence(self.alpha), 9),
             "method": METHOD,
             "source": SOURCE,
             "look": LOOK,
@@ -138,13 +138,14 @@ def _described(name: str, expectation: Expectation) -> dict[str, Any]:
 def _statement(statement: Statement, early: bool, swept: Mapping[str, Sequence[Part]]) -> dict[str, Any]:
     """``images``: of each network as many as were looked at; ``lesions``: how many each single lesion had seen."""
     measured = isinstance(statement.outcome, Measurement)
+    everything = {name: [sum(map(len, swept[name]))] * (swept[name][0].plans - 1) for name in statement.networks}
     of = max(sum(map(len, swept[name])) for name in statement.networks)
     return {
         **_described(statement.name, statement.expectation),
         "decided": ("early" if early else "at the last look") if measured else "not measured",
         "images": statement.outcome.n if isinstance(statement.outcome, Measurement) else 0,
         "of": of,
-        "lesions": statement.images,
+        "lesions": statement.images if early else everything,
     }
 
 
