@@ -326,6 +326,7 @@ def test_the_command(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         (["vgg15"], "no residual addition found"),
         (["resnet20-preact", "--data", "nowhere"], "--data nowhere: write digits"),
         (["resnet20-preact", "--limit", "3"], "--limit goes with --data"),
+        (["resnet20-preact", "--data", "digits", "--download"], "--download goes with --data cifar10:ROOT"),
         (["resnet20-preact", "--mass", "95"], "--mass 95: a share between 0 and 1"),
         (["resnet20-preact", "--memory", "nan"], "--memory: more than 0 GiB"),
         (["resnet20-preact", "--memory", "0.0001"], "give --memory or --max-length"),

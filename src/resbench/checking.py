@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from resbench.experiments.sequential import Sequential
+    from resbench.targets.images import Images
     from resbench.targets.target import UserTarget
 
 __all__ = [
@@ -103,7 +104,7 @@ def check(
     settings: Sequence[str] = (),
     units: Sequence[str] = (),
     survival: Sequence[float] | None = None,
-    data: tuple[Tensor, Tensor] | None = None,
+    data: Images | tuple[Tensor, Tensor] | None = None,
     seed: int = 0,
 ) -> list[Verdict]:
     """Judge claims from Python: on resbench's own networks, or on ``model``.
@@ -130,10 +131,6 @@ def check(
         return judge_items(items_of(claims, kinds=kinds, settings=settings), {}, "cpu")
     from resbench.targets.load import target_of
 
-    if example is None:
-        if data is None:
-            raise UserError("give an example input, or data")
-        example = data[0][:2]
     items = target_items_of(claims, kinds=kinds, settings=settings)
     modes = [(module, module.training) for module in model.modules()]
     try:

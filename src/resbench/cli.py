@@ -18,7 +18,21 @@ from resbench.commands.compare import compare
 from resbench.commands.doctor import doctor
 from resbench.commands.export import export_app
 from resbench.commands.history import history
+from resbench.commands.lesion import lesion
 from resbench.commands.paths import paths
+from resbench.commands.target_options import (
+    Checkpoint,
+    Data,
+    Device,
+    Download,
+    Input,
+    Mean,
+    Model,
+    Std,
+    Survival,
+    Target,
+    Units,
+)
 from resbench.errors import NotMeasured, UserError
 
 __all__ = ["app", "main", "run"]
@@ -34,7 +48,7 @@ app = typer.Typer(
 )
 claims_app = typer.Typer(help="The catalogue of claims.", invoke_without_command=True, rich_markup_mode=None)
 app.add_typer(claims_app, name="claims")
-for command in (paths, bench, ab, compare, history, doctor):
+for command in (lesion, paths, bench, ab, compare, history, doctor):
     app.command()(command)
 app.add_typer(export_app, name="export")
 
@@ -75,37 +89,18 @@ def check(
     checkpoints: Annotated[
         Path | None, typer.Option("--checkpoints", help="Judge the networks of `resbench train --out` instead.")
     ] = None,
-    target: Annotated[
-        str,
-        typer.Option(
-            "--target",
-            metavar="MODEL",
-            help="Judge your own network: MODULE:CALLABLE, a zoo name, torchvision:NAME, timm:NAME, transformers:NAME.",
-        ),
-    ] = "",
-    checkpoint: Annotated[
-        Path | None, typer.Option("--checkpoint", help="The target's weights: safetensors, or a saved state_dict.")
-    ] = None,
-    data: Annotated[
-        str,
-        typer.Option("--data", metavar="SPEC", help="digits, cifar10:ROOT, imagefolder:ROOT or npz:FILE."),
-    ] = "",
-    mean: Annotated[str, typer.Option("--mean", metavar="R,G,B", help="Of the images, scaled to [0, 1].")] = "",
-    std: Annotated[str, typer.Option("--std", metavar="R,G,B", help="Goes with --mean.")] = "",
-    input: Annotated[
-        str, typer.Option("--input", metavar="CxHxW", help="The size of an image, where no data are given.")
-    ] = "",
+    target: Target = "",
+    checkpoint: Checkpoint = None,
+    data: Data = "",
+    download: Download = False,
+    mean: Mean = "",
+    std: Std = "",
+    input: Input = "",
     limit: Annotated[
         int | None, typer.Option("--limit", min=2, help="At most so many images of the data, drawn by --seed.")
     ] = None,
-    units: Annotated[
-        list[str] | None,
-        typer.Option("--units", metavar="GLOB", help="Modules that are the residual units; may be repeated."),
-    ] = None,
-    survival: Annotated[
-        str,
-        typer.Option("--survival", metavar="SCHEDULE", help="linear:0.5, uniform:0.8, or P1,P2,... for every unit."),
-    ] = "",
+    units: Units = None,
+    survival: Survival = "",
     against: Annotated[
         str, typer.Option("--against", metavar="MODEL", help="Another network that the target must be equal to.")
     ] = "",
@@ -121,7 +116,7 @@ def check(
             "--alpha", min=0.0001, max=0.5, help="With --sequential: chance of a false verdict on a statement (0.05)."
         ),
     ] = None,
-    device: Annotated[str, typer.Option("--device", help="Where networks are measured.")] = "cpu",
+    device: Device = "cpu",
     format: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.table,
     out: Annotated[
         Path | None, typer.Option("--out", help="Also write JSON, JUnit and Markdown to this folder.")
@@ -143,6 +138,7 @@ def check(
         target=target,
         checkpoint=checkpoint,
         data=data,
+        download=download,
         mean=mean,
         std=std,
         input=input,
@@ -175,16 +171,11 @@ def check(
 
 @app.command()
 def units(
-    model: Annotated[
-        str, typer.Argument(help="MODULE:CALLABLE, a zoo name, torchvision:NAME, timm:NAME, transformers:NAME.")
-    ],
-    checkpoint: Annotated[Path | None, typer.Option("--checkpoint", help="Its weights.")] = None,
-    input: Annotated[str, typer.Option("--input", metavar="CxHxW", help="The size of an image.")] = "",
-    units: Annotated[
-        list[str] | None,
-        typer.Option("--units", metavar="GLOB", help="Modules that are the residual units; may be repeated."),
-    ] = None,
-    device: Annotated[str, typer.Option("--device", help="Where it runs.")] = "cpu",
+    model: Model,
+    checkpoint: Checkpoint = None,
+    input: Input = "",
+    units: Units = None,
+    device: Device = "cpu",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of random weights and inputs.")] = 0,
     format: JsonOption = ListFormat.table,
 ) -> None:

@@ -12,6 +12,7 @@ from resbench.targets.options import TargetOptions
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from resbench.targets.images import Images
     from resbench.targets.target import UserTarget
 
 __all__ = ["PathOptions", "paths", "paths_of"]
@@ -66,7 +67,7 @@ def paths(
     model: nn.Module,
     example: Tensor | None = None,
     *,
-    data: tuple[Tensor, Tensor] | None = None,
+    data: Images | tuple[Tensor, Tensor] | None = None,
     sampled: bool = False,
     longest: int | None = None,
     mass: float = 0.95,
@@ -86,7 +87,7 @@ def paths(
 
     Args:
         example: two or more images, ``(N, C, H, W)``; labels are drawn by ``seed``.
-        data: normalised images and their labels, instead; all of them are used.
+        data: normalised images and their labels, or :class:`resbench.targets.images.Images`, instead; all are used.
         sampled, longest, mass, participation, precision, most, memory, forward: see :class:`PathOptions`.
         units, survival: as for :func:`resbench.check`.
 
@@ -108,14 +109,10 @@ def paths(
 
     options = PathOptions(sampled, longest, mass, participation, precision, most, memory, forward)
     options.check()
-    if example is None:
-        if data is None:
-            raise UserError("give an example input, or data")
-        example = data[0][:2]
     modes = [(module, module.training) for module in model.modules()]
     try:
         target = target_of(model, example, units=units, survival=survival, data=data, seed=seed)
-        images, labels = (example, _drawn_labels(target, example)) if data is None else data
+        images, labels = _all(target) or (target.example, _drawn_labels(target, target.example))
         return measured_paths(target, images, labels, options)
     finally:
         for module, mode in modes:
@@ -139,8 +136,12 @@ def paths_of(described: TargetOptions, options: PathOptions) -> dict[str, Any]:
     if described.data and described.limit is None:
         described = replace(described, limit=_IMAGES)
     target = loaded_target(described)
-    images, labels = target.data if target.data is not None else _noise(target)
+    images, labels = _all(target) or _noise(target)
     return measured_paths(target, images, labels, options)
+
+
+def _all(target: UserTarget) -> tuple[Tensor, Tensor] | None:
+    return None if target.data is None else target.data.take(range(len(target.data)), target.device)
 
 
 def _noise(target: UserTarget) -> tuple[Tensor, Tensor]:

@@ -16,6 +16,7 @@ from resbench.errors import NotMeasured, UserError
 from resbench.experiments import against as refactor
 from resbench.experiments.against_compare import relative_difference, tolerance_of
 from resbench.experiments.against_weights import CannotMatch, match
+from resbench.targets.images import Images
 from resbench.targets.target import UserTarget
 
 PARTS = (
@@ -140,7 +141,7 @@ def target(network: nn.Module, *, data: bool = False, trained: bool = False, siz
         example=example,
         units=adapt(network, example),
         survival=None,
-        data=(images, torch.arange(40) % 5) if data else None,
+        data=Images.of_tensors(images, torch.arange(40) % 5) if data else None,
         trained=trained,
         seed=0,
     )
@@ -409,7 +410,7 @@ def test_trained_weights_are_those_that_both_get(monkeypatch, new_trained, old_t
     monkeypatch.setattr(refactor, "DATA_IMAGES", 40)
     new = target(made(New, seed=4), data=True, trained=new_trained)
     old = target(made(Old), trained=old_trained)
-    images, labels = new.data
+    images, labels = new.data.take(range(len(new.data)))
     with torch.no_grad():
         own = [100.0 * float((each.model(images).argmax(1) != labels).double().mean()) for each in (new, old)]
     assert own[0] != own[1]

@@ -79,9 +79,9 @@ def test_multiple_deletion_equals_editing_the_network(member: Member, monkeypatc
     drawn: list[frozenset[int]] = []
     sweep = lesion._sweep
 
-    def spy(parts: lesion.Body, plans: Any, images: Any, labels: Any) -> Any:
+    def spy(parts: lesion.Body, plans: Any, data: Any) -> Any:
         drawn.extend(frozenset(i for i, chosen in enumerate(plan) if not chosen) for plan in plans)
-        return sweep(parts, plans, images, labels)
+        return sweep(parts, plans, data)
 
     monkeypatch.setattr(lesion, "_sweep", spy)
     result = lesion.multiple_deletion(member)

@@ -20,6 +20,7 @@ from resbench.experiments.linearised import linearised
 from resbench.experiments.path_gradients import sample_paths
 from resbench.experiments.path_target import linearised_target
 from resbench.records.places import baselines
+from resbench.targets.images import Images
 from resbench.targets.target import UserMember, UserTarget
 from resbench.training.target import Member
 
@@ -28,7 +29,7 @@ Experiment = Callable[[Any], dict[str, Any]]
 
 def as_target(model: nn.Module, images: Tensor, labels: Tensor, **fields: Any) -> UserTarget:
     units = adapt(model, images[:2])
-    return UserTarget("mine", model, images[:2], units, None, (images, labels), True, 0, **fields)
+    return UserTarget("mine", model, images[:2], units, None, Images.of_tensors(images, labels), True, 0, **fields)
 
 
 @pytest.fixture(params=["preact-9", "post-9"])
@@ -104,8 +105,10 @@ def test_a_unit_that_cannot_be_deleted_is_left_out_not_wrong(users: UserMember) 
 
 def test_what_is_missing_is_said(users: UserMember) -> None:
     without = replace(users.target, data=None).members[0]
-    images, labels = users.target.data or (None, None)
-    guessing = replace(users.target, data=(torch.randn_like(images), labels)).members[0]
+    assert users.test is not None
+    images, labels = users.test.take(range(300))
+    noise = Images.of_tensors(torch.randn_like(images), labels)
+    guessing = replace(users.target, data=noise).members[0]
     for experiment in (lesion.single_deletion, lesion.reordering, evaluation.evaluation, evaluation.path_gradients):
         with pytest.raises(NotMeasured, match="no data: give --data"):
             experiment(without)

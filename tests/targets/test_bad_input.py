@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sys
+import tarfile
+from http.client import IncompleteRead
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 
 import numpy as np
 import pytest
 import safetensors.torch
 import sample_nets
 import torch
+from PIL import Image
 
 from conftest import Run
 
@@ -70,7 +74,10 @@ def refused(run: Run) -> Any:
         ((*NET, *SIZE, "--device", "cuda:99"), "--device cuda:99: not usable here"),
         ((*NET, *SIZE, "--checkpoint", "nowhere.pt"), "--checkpoint nowhere.pt: No such file"),
         ((*NET, "--data", "mnist"), "write digits, cifar10:ROOT, imagefolder:ROOT or npz:FILE"),
-        ((*NET, "--data", "cifar10:nowhere"), "no CIFAR-10 there"),
+        ((*NET, "--data", "cifar10:nowhere"), "no CIFAR-10 there, or a damaged one; --download fetches it"),
+        ((*NET, "--data", "digits", "--download"), "--download goes with --data cifar10:ROOT"),
+        ((*NET, *SIZE, "--download"), "--download goes with --data cifar10:ROOT"),
+        (("--download",), "--download goes with --target"),
         ((*NET, "--data", "npz:nowhere.npz"), "No such file"),
         ((*NET, "--data", "imagefolder:nowhere", *SIZE), "no folder of one folder a class"),
         ((*NET, "--data", "imagefolder:nowhere"), "needs the size of the input: give --input"),
@@ -183,7 +190,7 @@ def test_data_of_another_size_or_normalisation(refused: Any, tmp_path: Path) -> 
 
 def test_more_data_than_memory(refused: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.savez(tmp_path / "data.npz", images=IMAGES, labels=LABELS)
-    monkeypatch.setattr("resbench.targets.data._MOST_BYTES", 3 * 3 * 16 * 16 * 4)
+    monkeypatch.setattr("resbench.targets.data._MOST_BYTES", 3 * 3 * 16 * 16)
     assert "4 images take 0 GiB; give --limit 3 or less" in refused(*NET, "--data", f"npz:{tmp_path / 'data.npz'}")
 
 
@@ -194,7 +201,11 @@ def test_files_that_are_no_data(refused: Any, tmp_path: Path) -> None:
     (tmp_path / "text.npz").write_text("images and labels")
     (tmp_path / "empty.npz").write_bytes(b"")
     np.save(tmp_path / "array.npy", IMAGES)
-    for name in ("half.npz", "text.npz", "empty.npz", "array.npy"):
+    np.savez_compressed(tmp_path / "packed.npz", images=IMAGES, labels=LABELS)
+    packed = bytearray((tmp_path / "packed.npz").read_bytes())
+    packed[60:70] = b"\xff" * 10
+    (tmp_path / "packed.npz").write_bytes(packed)
+    for name in ("half.npz", "packed.npz", "text.npz", "empty.npz", "array.npy"):
         assert "not an npz file of plain arrays, or truncated" in refused(*NET, "--data", f"npz:{tmp_path / name}")
     assert "Is a directory" in refused(*NET, "--data", f"npz:{tmp_path}")
 
@@ -204,3 +215,69 @@ def test_an_image_that_cannot_be_read(refused: Any, tmp_path: Path) -> None:
     (tmp_path / "images" / "cat" / "one.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
     line = refused(*NET, *SIZE, "--data", f"imagefolder:{tmp_path / 'images'}")
     assert "one.png is not readable" in line
+
+
+def picture_folder(root: Path, *classes: str, images: int = 3) -> str:
+    for label, name in enumerate(classes):
+        (root / name).mkdir(parents=True)
+        for number in range(images):
+            Image.new("RGB", (20, 16), (80 * label, number, 0)).save(root / name / f"{number}.png")
+    return f"imagefolder:{root}"
+
+
+def test_folders_that_are_no_data(refused: Any, tmp_path: Path) -> None:
+    spec = picture_folder(tmp_path / "one", "cat", images=1)
+    assert "1 images; at least 2 are needed" in refused(*NET, *SIZE, "--data", spec)
+    spec = picture_folder(tmp_path / "two", "cat", "dog")
+    wrong = ("--mean", "0,0", "--std", "1,1")
+    assert "--mean has 2 numbers, the images have 3 channels" in refused(*NET, *SIZE, "--data", spec, *wrong)
+    assert "images have 1 or 3 channels, not 2" in refused(*NET, "--input", "2x16x16", "--data", spec)
+    (tmp_path / "two" / "ant").mkdir()
+    (tmp_path / "two" / "ant" / "notes.txt").write_text("none yet")
+    assert "no image in the folder of class 'ant'" in refused(*NET, *SIZE, "--data", spec)
+    spec = picture_folder(tmp_path / "many", *"abcdefghijk", images=1)
+    assert "labels go from 0 to 10, the target has 10 outputs" in refused(*NET, *SIZE, "--data", spec)
+
+
+def test_an_image_that_breaks_in_the_midst_of_a_sweep(run: Run, tmp_path: Path) -> None:
+    spec = picture_folder(tmp_path / "images", "cat", "dog")
+    last = tmp_path / "images" / "dog" / "2.png"
+    last.write_bytes(last.read_bytes()[:-30])
+    torch.save(sample_nets.build().state_dict(), tmp_path / "net.pt")  # said to be trained: nothing is read at first
+    trained = (*NET, *SIZE, "--checkpoint", str(tmp_path / "net.pt"), "--data", spec)
+    code, out, err = run("check", "--select", "veit-single-*", *trained)
+    assert (code, out) == (2, "")
+    assert "2.png is not readable" in err.splitlines()[-1]
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*_arguments: object, **_options: object) -> None:
+        raise URLError("Name or service not known")
+
+    monkeypatch.setattr("urllib.request.urlopen", unreachable)
+
+
+@pytest.mark.usefixtures("no_network")
+def test_a_download_without_a_network(refused: Any, tmp_path: Path) -> None:
+    line = refused(*NET, "--data", f"cifar10:{tmp_path / 'new'}", "--download")
+    assert "not fetched (URLError: <urlopen error Name or service not known>); that takes a network" in line
+
+
+@pytest.mark.usefixtures("no_network")
+def test_a_download_to_where_nothing_can_be_written(refused: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    for place in (tmp_path / "file", tmp_path / "file" / "below"):
+        line = refused(*NET, "--data", f"cifar10:{place}", "--download")
+        assert "not fetched (" in line
+        assert "a folder that can be written" in line
+
+
+def test_a_download_that_breaks_off(refused: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for error in (IncompleteRead(b""), RuntimeError("File not found or corrupted."), tarfile.ReadError("not a gzip")):
+
+        def broken(*_arguments: object, error: Exception = error, **_options: object) -> None:
+            raise error
+
+        monkeypatch.setattr("torchvision.datasets.CIFAR10", broken)
+        assert f"not fetched ({type(error).__name__}" in refused(*NET, "--data", "cifar10:x", "--download")

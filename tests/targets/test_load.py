@@ -78,7 +78,7 @@ def test_a_zoo_network_has_the_channels_of_the_data() -> None:
     target = load_target(TargetOptions(target="resnet20", data="digits", limit=50))
     assert target.example.shape == (2, 1, 8, 8)
     assert target.data is not None
-    assert len(target.data[1]) == 50
+    assert len(target.data) == 50
     assert not target.trained
 
 
@@ -129,8 +129,9 @@ def labelled(path: Path, *, count: int = 6) -> tuple[np.ndarray, np.ndarray]:
 def test_npz_is_scaled_and_normalised(tmp_path: Path) -> None:
     images, labels = labelled(tmp_path / "data.npz")
     options = change(input="", data=f"npz:{tmp_path / 'data.npz'}", mean="0.5,0.4,0.3", std="0.2")
-    data = load_target(options).data
-    assert data is not None
+    images_and_labels = load_target(options).data
+    assert images_and_labels is not None
+    data = images_and_labels.take(range(6))
     expected = (images.transpose(0, 3, 1, 2) / 255 - np.array([0.5, 0.4, 0.3]).reshape(3, 1, 1)) / 0.2
     np.testing.assert_allclose(data[0].numpy(), expected, atol=1e-6)
     assert (data[0].dtype, data[1].dtype) == (torch.float32, torch.int64)
@@ -145,18 +146,18 @@ def test_a_checkpoints_header_may_hold_the_normalisation(tmp_path: Path, capsys:
     options = change(input="", data=f"npz:{tmp_path / 'data.npz'}", checkpoint=tmp_path / "net.safetensors")
     data = load_target(options).data
     assert data is not None
-    assert float(data[0][0, 0, 0, 0]) == pytest.approx((images[0, 0, 0, 0] / 255 - 0.5) / 0.25, rel=1e-5)
+    assert float(data.take([0])[0][0, 0, 0, 0]) == pytest.approx((images[0, 0, 0, 0] / 255 - 0.5) / 0.25, rel=1e-5)
     assert "--mean 0.5,0.5,0.5 --std 0.25,0.25,0.25, from the checkpoint's header" in capsys.readouterr().err
     given = load_target(dataclasses.replace(options, mean="0", std="1")).data
     assert given is not None
-    assert float(given[0][0, 0, 0, 0]) == pytest.approx(images[0, 0, 0, 0] / 255, rel=1e-5)
+    assert float(given.take([0])[0][0, 0, 0, 0]) == pytest.approx(images[0, 0, 0, 0] / 255, rel=1e-5)
 
 
 def test_a_limit_draws_by_the_seed(tmp_path: Path) -> None:
     _, labels = labelled(tmp_path / "data.npz", count=40)
     options = change(input="", data=f"npz:{tmp_path / 'data.npz'}", limit=20)
     drawn = [load_target(dataclasses.replace(options, seed=seed)).data for seed in (0, 0, 1)]
-    chosen = [tuple(data[1].tolist()) for data in drawn if data is not None]
+    chosen = [tuple(data.labels.tolist()) for data in drawn if data is not None]
     assert chosen[0] == chosen[1] != chosen[2]
     assert len(chosen[0]) == 20
     assert chosen[0] != tuple(labels[:20])
@@ -170,22 +171,30 @@ def test_an_image_folder_is_resized_and_cropped(tmp_path: Path) -> None:
             image.new("RGB", size, (255 * label, 0, 255)).save(tmp_path / "images" / name / f"{number}.png")
     data = load_target(change(data=f"imagefolder:{tmp_path / 'images'}")).data
     assert data is not None
-    assert data[0].shape == (4, 3, 16, 16)
-    assert data[1].tolist() == [0, 0, 1, 1]
-    assert data[0][:, :, 8, 8].tolist() == [[0, 0, 1]] * 2 + [[1, 0, 1]] * 2
+    images, labels = data.take(range(4))
+    assert images.shape == (4, 3, 16, 16)
+    assert labels.tolist() == [0, 0, 1, 1]
+    assert images[:, :, 8, 8].tolist() == [[0, 0, 1]] * 2 + [[1, 0, 1]] * 2
 
 
-def test_cifar10_is_torchvisions_test_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cifar10_is_torchvisions_test_set(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    asked: list[bool] = []
+
     class Fake:
         def __init__(self, root: str, *, train: bool, download: bool) -> None:
-            assert (root, train, download) == ("somewhere", False, False)
+            assert (root, train) == ("somewhere", False)
+            asked.append(download)
+            print("Files already downloaded and verified")
             self.data, self.targets = np.full((4, 32, 32, 3), 255, dtype=np.uint8), [3, 1, 4, 1]
 
     monkeypatch.setattr("torchvision.datasets.CIFAR10", Fake)
     data = load_target(change(input="", data="cifar10:somewhere")).data
     assert data is not None
-    assert data[1].tolist() == [3, 1, 4, 1]
-    assert torch.equal(data[0], torch.ones(4, 3, 32, 32))
+    assert data.labels.tolist() == [3, 1, 4, 1]
+    assert torch.equal(data.take(range(4))[0], torch.ones(4, 3, 32, 32))
+    assert load_target(change(input="", data="cifar10:somewhere", download=True)).data is not None
+    assert asked == [False, True]
+    assert capsys.readouterr().out == "", "standard output may be JSON"
 
 
 def test_survival_is_given_or_declared() -> None:

@@ -11,11 +11,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from resbench.adapters.errors import CannotAdapt
-from resbench.adapters.finding import find_units
+from resbench.adapters.finding import Found, find_units
 from resbench.adapters.unit import ResidualUnit
 from resbench.adapters.values import tensors_in
 
-__all__ = ["adapt", "output_of"]
+__all__ = ["adapt", "evaluating", "found_in", "output_of"]
 
 GROUP = "resbench.adapters"
 """Entry points of this group are called as ``adapter(model)``: modules or names of units, or None for "not mine"."""
@@ -41,9 +41,18 @@ def adapt(model: nn.Module, example_input: Tensor, *, units: Sequence[str] = ())
         >>> [unit.name for unit in units][:3]
         ['layer1.0', 'layer1.1', 'layer2.0']
     """
+    return found_in(model, example_input, units).units
+
+
+def found_in(model: nn.Module, example_input: Tensor, units: Sequence[str] = ()) -> Found:
+    """What :func:`adapt` finds, and where in a recorded pass it is.
+
+    Raises:
+        CannotAdapt: as :func:`adapt`.
+    """
     chosen = _by_glob(model, units) if units else _declared(model)
     try:
-        with _evaluating(model):
+        with evaluating(model):
             found = find_units(model, example_input, chosen)
     except CannotAdapt:
         raise
@@ -53,7 +62,7 @@ def adapt(model: nn.Module, example_input: Tensor, *, units: Sequence[str] = ())
         raise CannotAdapt(
             f"the model's forward fails on an input of {shape} ({reason}); give another --input"
         ) from error
-    if not found:
+    if not found.units:
         count = sum(1 for _ in model.modules()) - 1
         raise CannotAdapt(
             f"no residual addition found in {count} modules; VGG-style? Choose units by name with --units GLOB"
@@ -78,7 +87,7 @@ def output_of(output: Any) -> Tensor:
 
 
 @contextmanager
-def _evaluating(model: nn.Module) -> Generator[None]:
+def evaluating(model: nn.Module) -> Generator[None]:
     """Eval mode, and afterwards for every module the mode that it had."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()

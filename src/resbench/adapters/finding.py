@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from resbench.adapters.stages import set_stages
 from resbench.adapters.unit import AfterKind, Place, ResidualUnit, ShortcutKind
 from resbench.adapters.values import Op
 
-__all__ = ["find_units"]
+__all__ = ["Found", "find_units"]
 
 _ZEROED_BY_ITS_WEIGHTS = frozenset(
     """
@@ -27,7 +28,16 @@ _ZEROED_BY_ITS_WEIGHTS = frozenset(
 """Functions whose result is zero where all their parameters are."""
 
 
-def find_units(model: nn.Module, example_input: Tensor, modules: Sequence[nn.Module] = ()) -> list[ResidualUnit]:
+@dataclass(frozen=True)
+class Found:
+    """The units of a recorded pass, each with its extent in ``graph``."""
+
+    units: list[ResidualUnit]
+    extents: list[Extent]
+    graph: Graph
+
+
+def find_units(model: nn.Module, example_input: Tensor, modules: Sequence[nn.Module] = ()) -> Found:
     """The residual units that one pass of ``model`` (in eval mode) shows; those of ``modules`` where given."""
     with torch.no_grad():
         model(example_input.clone())  # a first pass may fill caches (LeViT's biases), and then differs from the others
@@ -39,7 +49,7 @@ def find_units(model: nn.Module, example_input: Tensor, modules: Sequence[nn.Mod
     units = [builder.unit(index, extent, kept[extent.entry]) for index, extent in enumerate(extents)]
     _name_apart(units)
     set_stages(units)
-    return units
+    return Found(units, extents, graph)
 
 
 class _Builder:

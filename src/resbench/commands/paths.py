@@ -5,9 +5,22 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from resbench.commands.target_options import (
+    Checkpoint,
+    Data,
+    Device,
+    Download,
+    Input,
+    Mean,
+    Model,
+    Std,
+    Survival,
+    Units,
+)
 
 __all__ = ["paths"]
 
@@ -18,31 +31,18 @@ class _Format(StrEnum):
 
 
 def paths(
-    model: Annotated[
-        str, typer.Argument(help="MODULE:CALLABLE, a zoo name, torchvision:NAME, timm:NAME, transformers:NAME.")
-    ],
-    checkpoint: Annotated[
-        Path | None, typer.Option("--checkpoint", help="Its weights: safetensors, or a saved state_dict.")
-    ] = None,
-    data: Annotated[
-        str, typer.Option("--data", metavar="SPEC", help="digits, cifar10:ROOT, imagefolder:ROOT or npz:FILE.")
-    ] = "",
-    mean: Annotated[str, typer.Option("--mean", metavar="R,G,B", help="Of the images, scaled to [0, 1].")] = "",
-    std: Annotated[str, typer.Option("--std", metavar="R,G,B", help="Goes with --mean.")] = "",
-    input: Annotated[
-        str, typer.Option("--input", metavar="CxHxW", help="The size of an image, where no data are given.")
-    ] = "",
+    model: Model,
+    checkpoint: Checkpoint = None,
+    data: Data = "",
+    download: Download = False,
+    mean: Mean = "",
+    std: Std = "",
+    input: Input = "",
     limit: Annotated[
         int | None, typer.Option("--limit", min=2, help="Images of the data, drawn by --seed; 16 if not given.")
     ] = None,
-    units: Annotated[
-        list[str] | None,
-        typer.Option("--units", metavar="GLOB", help="Modules that are the residual units; may be repeated."),
-    ] = None,
-    survival: Annotated[
-        str,
-        typer.Option("--survival", metavar="SCHEDULE", help="linear:0.5, uniform:0.8, or P1,P2,... for every unit."),
-    ] = "",
+    units: Units = None,
+    survival: Survival = "",
     sampled: Annotated[
         bool, typer.Option("--sampled", help="The paper's procedure: norms along single, random paths.")
     ] = False,
@@ -62,7 +62,10 @@ def paths(
         bool, typer.Option("--forward", help="Also the linearised signal forwards, by length (JSON).")
     ] = False,
     memory: Annotated[float, typer.Option("--memory", metavar="GIB", help="For gradients on their way.")] = 1.0,
-    device: Annotated[str, typer.Option("--device", help="Where it runs.")] = "cpu",
+    figure: Annotated[
+        Path | None, typer.Option("--figure", metavar="FILE", help="Also as a figure: .svg, .png or .pdf.")
+    ] = None,
+    device: Device = "cpu",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of random weights, images, labels and paths.")] = 0,
     format: Annotated[_Format, typer.Option("--format", help="How to print.")] = _Format.table,
 ) -> None:
@@ -76,7 +79,7 @@ def paths(
 
     Example: resbench paths resnet110-preact --data digits
 
-    Example: resbench paths torchvision:resnet50 --input 3x64x64 --sampled
+    Example: resbench paths torchvision:resnet50 --input 3x64x64 --sampled --figure paths.svg
     """
     from resbench.targets.options import TargetOptions
     from resbench.unravelling import PathOptions, paths_of
@@ -85,6 +88,7 @@ def paths(
         target=model,
         checkpoint=checkpoint,
         data=data,
+        download=download,
         mean=mean,
         std=std,
         input=input,
@@ -104,17 +108,32 @@ def paths(
         forward=forward,
         memory=int(memory * 2**30) if 0 < memory < 2**30 else 0,
     )
+    if figure is not None:
+        from resbench.reports.figures import check_figure
+
+        check_figure(figure)
     try:
         found = paths_of(described, options)
     except KeyboardInterrupt:
         print("resbench: interrupted; nothing is kept", file=sys.stderr)
         raise typer.Exit(130) from None
+    try:
+        _print(found, format)
+    finally:
+        # After the numbers, and also where nobody read them to the end: neither loses the other.
+        if figure is not None:
+            from resbench.reports.figures import paths_figure, save_figure
+
+            save_figure(paths_figure(found), figure)
+
+
+def _print(found: dict[str, Any], format: _Format) -> None:
     if format is _Format.json:
         import json
 
-        print(json.dumps(found, indent=1, allow_nan=False))
+        print(json.dumps(found, indent=1, allow_nan=False), flush=True)
     else:
         from resbench.checking import terminal_width
         from resbench.reports.paths import paths_table
 
-        print(paths_table(found, width=terminal_width()))
+        print(paths_table(found, width=terminal_width()), flush=True)

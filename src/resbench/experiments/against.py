@@ -39,6 +39,7 @@ from resbench.records.measurement import Measurement
 from resbench.records.results import Result
 
 if TYPE_CHECKING:
+    from resbench.targets.images import Images
     from resbench.targets.target import UserTarget
 
 __all__ = ["Part", "against", "agreement", "compared", "structure_differences"]
@@ -113,7 +114,7 @@ def compared(new: UserTarget, old: UserTarget) -> dict[str, Any]:
         return result | {"reason": f"the units differ, and {said}"}
     inputs = [Inputs("random images", images)]
     if new.data is not None:
-        inputs.append(_given(new.data, new.seed))
+        inputs.append(_given(new.data, new))
     parts, errors = _parts(new, old, found, inputs, lesioned=len(new.units) == len(old.units))
     return result | {"match": found.detail, "parts": parts, "errors": errors}
 
@@ -133,12 +134,12 @@ def _random_images(new: UserTarget, old: UserTarget) -> Tensor:
     return images[:least]
 
 
-def _given(data: tuple[Tensor, Tensor], seed: int) -> Inputs:
-    images, labels = data
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
-    fitting = DATA_PIXELS // max(1, images[0, 0].numel())
-    chosen = order[: min(DATA_IMAGES, max(RANDOM_IMAGES, fitting))].to(labels.device)
-    return Inputs(f"{len(chosen)} of the given images", images[chosen], labels[chosen])
+def _given(data: Images, target: UserTarget) -> Inputs:
+    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(target.seed))
+    _, height, width = data.shape
+    fitting = DATA_PIXELS // max(1, height * width)
+    chosen = order[: min(DATA_IMAGES, max(RANDOM_IMAGES, fitting))]
+    return Inputs(f"{len(chosen)} of the given images", *data.take(chosen, target.device))
 
 
 def _runs(network: nn.Module, images: Tensor, dtype: torch.dtype) -> Exception | None:

@@ -40,8 +40,7 @@ def evaluation(member: Member | UserMember) -> dict[str, Any]:
     on is not known.
     """
     if isinstance(member, UserMember):
-        images, labels = tested_images(member)
-        return {"wrong": classified_wrong(member.network, images, labels)[None]}
+        return {"wrong": classified_wrong(member.target, tested_images(member))[None]}
     network = member.network
     with torch.inference_mode():
         images, labels = member.test
@@ -98,13 +97,15 @@ def _linearised(member: Member | UserMember, generator: torch.Generator) -> Line
     from resbench.networks.residual import ResidualNetwork
 
     if isinstance(member, UserMember):
-        images, labels = _drawn(*tested_images(member), _TARGET_PATH_IMAGES, generator)
-        return linearised_target(member.target, images, labels)
+        data = tested_images(member)
+        chosen = _chosen(len(data), _TARGET_PATH_IMAGES, generator)
+        return linearised_target(member.target, *data.take(chosen, member.target.device))
     if not isinstance(member.network, ResidualNetwork):
         raise TypeError("a plain network has one path")
-    return linearised(member.network, *_drawn(*member.train, _PATH_IMAGES, generator))
+    images, labels = member.train
+    chosen = _chosen(len(labels), _PATH_IMAGES, generator).to(labels.device)
+    return linearised(member.network, images[chosen], labels[chosen])
 
 
-def _drawn(images: Tensor, labels: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    chosen = torch.randperm(len(labels), generator=generator)[:count].to(labels.device)
-    return images[chosen], labels[chosen]
+def _chosen(images: int, count: int, generator: torch.Generator) -> Tensor:
+    return torch.randperm(images, generator=generator)[:count]

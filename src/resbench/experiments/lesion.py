@@ -17,20 +17,25 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from resbench.errors import NotMeasured
-from resbench.experiments.lesion_target import TargetBody, misclassified, tested_images
+from resbench.experiments.lesion_target import TargetBody, tested_images
+from resbench.lesions.engine import predict
+from resbench.lesions.executable import Executable
+from resbench.lesions.plans import Plan, reordered
+from resbench.lesions.trie import Step as LesionStep
 from resbench.networks.residual import PlainNetwork, ResidualNetwork
 from resbench.networks.units import ComposedUnit
+from resbench.targets.images import Images
 from resbench.targets.target import UserMember
 from resbench.training.target import Member
 
 __all__ = [
     "Body",
     "Lesionable",
-    "Plan",
     "Step",
     "body",
     "deletion_plans",
     "duplication",
+    "misclassified_under",
     "multiple_deletion",
     "prepared",
     "reordering",
@@ -38,9 +43,6 @@ __all__ = [
 ]
 
 Map = Callable[[Tensor], Tensor]
-
-Plan = Sequence[tuple[int, ...]]
-"""What stands at each position: the step itself ``(i,)``, nothing ``()``, the step twice, or another step."""
 
 DELETIONS = tuple(range(1, 21))
 DRAWS = 12
@@ -72,7 +74,6 @@ class Lesionable(Protocol):
     @property
     def pairs(self) -> list[tuple[int, int]]: ...
     def describe(self) -> dict[str, NDArray[Any]]: ...
-    def wrong(self, plans: Sequence[Plan], images: Tensor, labels: Tensor) -> NDArray[np.bool_]: ...
 
 
 @dataclass(frozen=True)
@@ -132,26 +133,23 @@ class Body:
     def wrong(self, plans: Sequence[Plan], images: Tensor, labels: Tensor) -> NDArray[np.bool_]:
         """Whether each image is misclassified under each plan, ``(plans, images)``.
 
-        Every plan starts from the stored input of its first changed step.  Deleting a step that is not deletable leaves
-        nothing that could be right.
+        What plans have in common is computed once.  Deleting a step that is not deletable leaves nothing that could be
+        right.
         """
         rows = np.ones((len(plans), len(labels)), dtype=bool)
-        with torch.inference_mode():
-            inputs = self.inputs(images)
-            for row, plan in enumerate(plans):
-                if all(self.steps[i].deletable for i, chosen in enumerate(plan) if not chosen):
-                    rows[row] = self._wrong(plan, inputs, labels)
+        possible = [row for row, plan in enumerate(plans) if self._possible(plan)]
+        if possible:
+            executable = Executable(self.count, frozenset(), self.stem, self._take, self.head)
+            given = Images.of_tensors(images, labels)
+            classes = predict([executable], [plans[row] for row in possible], given, len(labels), device=images.device)
+            rows[possible] = classes != labels.cpu().numpy()
         return rows
 
-    def _wrong(self, plan: Plan, inputs: Sequence[Tensor], labels: Tensor) -> NDArray[np.bool_]:
-        start = next((i for i, chosen in enumerate(plan) if chosen != (i,)), len(plan))
-        value = inputs[start]
-        for index in range(start, len(plan)):
-            if not plan[index]:
-                value = self.steps[index].without(value)
-            for chosen in plan[index]:
-                value = self.steps[chosen].apply(value)
-        return misclassified(self.head(value), labels)
+    def _possible(self, plan: Plan) -> bool:
+        return all(self.steps[i].deletable for i, chosen in enumerate(plan) if not chosen)
+
+    def _take(self, step: LesionStep, x: Tensor) -> Tensor:
+        return (self.steps[step.at].apply if step.kind == "apply" else self.steps[step.at].without)(x)
 
     def inputs(self, images: Tensor) -> list[Tensor]:
         """The input of every step, and at the end the head's."""
@@ -195,8 +193,8 @@ def single_deletion(member: Member | UserMember) -> dict[str, Any]:
     ``changes_shape``: booleans ``(steps,)``.  Of a user's network only the deletable units are among the steps; their
     ``names`` and positions (``units``) are given, and how many are ``left_out``.
     """
-    parts, images, labels = prepared(member)
-    return {"wrong": parts.wrong(deletion_plans(parts), images, labels), **parts.describe()}
+    parts, data = prepared(member)
+    return {"wrong": misclassified_under(parts, deletion_plans(parts), data), **parts.describe()}
 
 
 def deletion_plans(parts: Lesionable) -> list[Plan]:
@@ -210,13 +208,13 @@ def multiple_deletion(member: Member | UserMember) -> dict[str, Any]:
     Both halves' networks get the same lesions.  Returns ``k``: ints ``(runs,)``; ``wrong``: booleans
     ``(runs, images / 3)``.
     """
-    parts, images, labels = _prepared_for_draws(member)
+    parts, data = _prepared_for_draws(member)
     pool = parts.ordinary
     generator = np.random.default_rng(41)
     ks = [k for k in DELETIONS if k <= len(pool) for _ in range(DRAWS)]
     lesions = [generator.choice(pool, size=k, replace=False).tolist() for k in ks]
     plans = [_plan(parts, dict.fromkeys(chosen, ())) for chosen in lesions]
-    return {"wrong": _sweep(parts, plans, images, labels), "k": np.array(ks)}
+    return {"wrong": _sweep(parts, plans, data), "k": np.array(ks)}
 
 
 def reordering(member: Member | UserMember) -> dict[str, Any]:
@@ -227,7 +225,7 @@ def reordering(member: Member | UserMember) -> dict[str, Any]:
     """
     from scipy.stats import kendalltau
 
-    parts, images, labels = _prepared_for_draws(member)
+    parts, data = _prepared_for_draws(member)
     pairs = parts.pairs
     if not pairs:
         raise NotMeasured("no two units beyond the first of a stage can be exchanged")
@@ -241,13 +239,13 @@ def reordering(member: Member | UserMember) -> dict[str, Any]:
             order[a], order[b] = order[b], order[a]
         orders.append(order)
     tau = [float(kendalltau(range(len(order)), order).statistic) for order in orders]
-    plans = [[(unit,) for unit in order] for order in orders]
-    return {"wrong": _sweep(parts, plans, images, labels), "swaps": np.array(swaps), "tau": np.array(tau)}
+    plans = [reordered(order) for order in orders]
+    return {"wrong": _sweep(parts, plans, data), "swaps": np.array(swaps), "tau": np.array(tau)}
 
 
 def duplication(member: Member | UserMember) -> dict[str, Any]:
     """Apply ``k = 1..10`` random units twice, never the first of a stage; a result like :func:`multiple_deletion`'s."""
-    parts, images, labels = _prepared_for_draws(member)
+    parts, data = _prepared_for_draws(member)
     pool = parts.repeatable
     if not pool:
         raise NotMeasured("no unit beyond the first of a stage can be applied twice")
@@ -255,40 +253,47 @@ def duplication(member: Member | UserMember) -> dict[str, Any]:
     ks = [k for k in DUPLICATIONS if k <= len(pool) for _ in range(DUPLICATION_DRAWS)]
     lesions = [generator.choice(pool, size=k, replace=False).tolist() for k in ks]
     plans = [_plan(parts, {index: (index, index) for index in chosen}) for chosen in lesions]
-    return {"wrong": _sweep(parts, plans, images, labels), "k": np.array(ks)}
+    return {"wrong": _sweep(parts, plans, data), "k": np.array(ks)}
 
 
-def prepared(member: Member | UserMember) -> tuple[Lesionable, Tensor, Tensor]:
-    """The network under lesions, its test images and their labels.
+def prepared(member: Member | UserMember) -> tuple[Lesionable, Images]:
+    """The network under lesions, and its test images.
 
     Raises:
         NotMeasured: a user's network without data, at chance, or without a unit that lesions could draw from.
     """
     if isinstance(member, UserMember):
-        images, labels = tested_images(member)
-        return TargetBody(member.target), images, labels
-    return body(member.network), *member.test
+        data = tested_images(member)
+        return TargetBody(member.target), data
+    return body(member.network), Images.of_tensors(*member.test)
 
 
-def _prepared_for_draws(member: Member | UserMember) -> tuple[Lesionable, Tensor, Tensor]:
+def _prepared_for_draws(member: Member | UserMember) -> tuple[Lesionable, Images]:
     """As :func:`prepared`, for many random lesions: of a user's images at most ``DRAW_IMAGES``, drawn by its seed."""
-    parts, images, labels = prepared(member)
-    if not isinstance(member, UserMember) or len(labels) <= DRAW_IMAGES:
-        return parts, images, labels
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(member.target.seed))
-    chosen = order[:DRAW_IMAGES].to(labels.device)
-    return parts, images[chosen], labels[chosen]
+    parts, data = prepared(member)
+    if not isinstance(member, UserMember) or len(data) <= DRAW_IMAGES:
+        return parts, data
+    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(member.target.seed))
+    return parts, data.subset(order[:DRAW_IMAGES])
 
 
 def _plan(parts: Lesionable, changes: Mapping[int, tuple[int, ...]] | None = None) -> Plan:
-    return [(changes or {}).get(index, (index,)) for index in range(parts.count)]
+    return tuple((changes or {}).get(index, (index,)) for index in range(parts.count))
 
 
-def _sweep(parts: Lesionable, plans: Sequence[Plan], images: Tensor, labels: Tensor) -> NDArray[np.bool_]:
+def misclassified_under(parts: Lesionable, plans: Sequence[Plan], data: Images) -> NDArray[np.bool_]:
+    """Whether each image is misclassified under each plan, ``(plans, images)``."""
+    if isinstance(parts, TargetBody):
+        return parts.wrong(plans, data)
+    assert isinstance(parts, Body)
+    return parts.wrong(plans, *data.take(range(len(data))))
+
+
+def _sweep(parts: Lesionable, plans: Sequence[Plan], data: Images) -> NDArray[np.bool_]:
     """Run plan ``r`` on third ``r % 3`` of the images."""
-    size = len(labels) // THIRDS
+    size = len(data) // THIRDS
     wrong = np.empty((len(plans), size), dtype=bool)
     for third in range(THIRDS):
-        part = slice(third * size, (third + 1) * size)
-        wrong[third::THIRDS] = parts.wrong(plans[third::THIRDS], images[part], labels[part])
+        part = data.subset(range(third * size, (third + 1) * size))
+        wrong[third::THIRDS] = misclassified_under(parts, plans[third::THIRDS], part)
     return wrong

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resbench.experiments.lesion import deletion_plans, prepared
+from resbench.experiments.lesion import deletion_plans, misclassified_under, prepared
 from resbench.experiments.lesion_stopping import Stopping
 from resbench.records.results import Result
 from resbench.targets.target import UserMember
@@ -33,9 +33,9 @@ class Part:
     """
 
     def __init__(self, member: Member | UserMember, seed: int, index: int = 0):
-        self._body, self._images, self._labels = prepared(member)
+        self._body, self._data = prepared(member)
         self._plans = deletion_plans(self._body)
-        self._order = np.random.default_rng((seed, index)).permutation(len(self._labels))
+        self._order = np.random.default_rng((seed, index)).permutation(len(self._data))
         self._wrong: Bools = np.zeros((len(self._plans), len(self._order)), dtype=bool)
         self._used = np.zeros(len(self._plans), dtype=np.int64)
 
@@ -63,7 +63,7 @@ class Part:
         positions = self._order[first:last]
         chosen = [plan for plan, row in zip(self._plans, rows, strict=True) if row]
         block = np.zeros((len(rows), len(positions)), dtype=bool)
-        block[rows] = self._body.wrong(chosen, self._images[positions], self._labels[positions])
+        block[rows] = misclassified_under(self._body, chosen, self._data.subset(positions.tolist()))
         self._wrong[:, positions] |= block
         self._used[rows] = last
         return block

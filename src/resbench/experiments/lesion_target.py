@@ -1,21 +1,20 @@
-"""A user's network under lesions: the live model, edited while it classifies.
-
-Every lesion is a whole forward pass of the model's own code, so that nothing needs to be known of what stands before,
-between and after the units.
-"""
+"""A user's network under lesions, for the claims."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from resbench.adapters import edited, output_of
+from resbench.adapters import output_of
 from resbench.errors import NotMeasured
+from resbench.lesions.plans import Plan
+from resbench.lesions.running import Runner
 from resbench.targets.chance import below_chance
+from resbench.targets.images import Images
 from resbench.targets.target import UserMember, UserTarget
 
 __all__ = ["BATCH", "TargetBody", "classified_wrong", "misclassified", "tested_images"]
@@ -32,7 +31,8 @@ class TargetBody:
     """
 
     def __init__(self, target: UserTarget):
-        self._model, self._units = target.model, target.units
+        self._target, self._units = target, target.units
+        self._runner: Runner | None = None
         firsts = {i for i, unit in enumerate(self._units) if i == 0 or unit.stage != self._units[i - 1].stage}
         self.ordinary = [i for i in self.tested if i not in firsts]
         if not self.ordinary:
@@ -69,40 +69,33 @@ class TargetBody:
             "left_out": np.array(len(self._units) - len(tested)),
         }
 
-    def wrong(self, plans: Sequence[Sequence[tuple[int, ...]]], images: Tensor, labels: Tensor) -> NDArray[np.bool_]:
-        """Whether each image is misclassified under each plan, ``(plans, images)``."""
-        rows = np.empty((len(plans), len(labels)), dtype=bool)
-        for row, plan in enumerate(plans):
-            with edited(self._units, plan):
-                rows[row] = classified_wrong(self._model, images, labels)
-        return rows
+    def wrong(self, plans: Sequence[Plan], data: Images) -> NDArray[np.bool_]:
+        """Whether each image is misclassified under each plan, ``(plans, images)``; each image is read once."""
+        if self._runner is None:
+            self._runner = Runner(self._target, data, device=self._target.device)
+        return np.asarray(self._runner.run(plans, data) != data.labels.numpy())
 
 
-def tested_images(member: UserMember) -> tuple[Tensor, Tensor]:
-    """Images and labels of a target that can be measured on them.
+def tested_images(member: UserMember) -> Images:
+    """The images of a target that can be measured on them.
 
     Raises:
         NotMeasured: there are none, or the target's errors cannot be told from guessing.
     """
     if member.test is None:
         raise NotMeasured("no data: give --data (digits, cifar10:ROOT, imagefolder:ROOT or npz:FILE)")
-    images, labels = member.test
-    wrong = int(classified_wrong(member.network, images, labels).sum())
-    if not below_chance(wrong, labels):
-        error = f"error {100 * wrong / len(labels):.1f} %, n = {len(labels)}"
+    wrong = int(classified_wrong(member.target, member.test).sum())
+    if not below_chance(wrong, member.test.labels):
+        error = f"error {100 * wrong / len(member.test):.1f} %, n = {len(member.test)}"
         raise NotMeasured(f"the target is at chance on these data ({error}): give --checkpoint, --mean and --std")
-    return images, labels
+    return member.test
 
 
-def classified_wrong(model: nn.Module, images: Tensor, labels: Tensor) -> NDArray[np.bool_]:
+def classified_wrong(target: UserTarget, data: Images) -> NDArray[np.bool_]:
     """Whether each image is misclassified, ``(images,)``."""
-    return np.concatenate([misclassified(*pair) for pair in _batches(model, images, labels)])
-
-
-def _batches(model: nn.Module, images: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    batches = data.batches(BATCH, target.device)
     with torch.no_grad():
-        for part, truth in zip(images.split(BATCH), labels.split(BATCH), strict=True):
-            yield output_of(model(part)), truth
+        return np.concatenate([misclassified(output_of(target.model(images)), labels) for images, labels in batches])
 
 
 def misclassified(logits: Tensor, labels: Tensor) -> NDArray[np.bool_]:

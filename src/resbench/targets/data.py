@@ -1,11 +1,16 @@
-"""The data that a target is measured on: images scaled to [0, 1] and normalised, and their labels."""
+"""What ``--data`` names, as :class:`Images`: the digits, CIFAR-10, a folder of images, or arrays in a file."""
 
 from __future__ import annotations
 
 import importlib
+import sys
+import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -15,36 +20,39 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from resbench.errors import UserError
+from resbench.targets.images import Images
 from resbench.targets.models import one_line
 
-__all__ = ["DataOptions", "Labelled", "load_data"]
+__all__ = ["DataOptions", "load_data"]
 
 _MOST_BYTES = 8 * 2**30
-"""Of images in memory, as float32; there all the data lie, since every lesion reads them."""
+"""Of pixels in memory (one byte each): where arrays lie.  Image files are read batch by batch."""
+
+_DAMAGED = (
+    *(ValueError, EOFError, TypeError, AttributeError, KeyError, SyntaxError, MemoryError, RuntimeError),
+    *(zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error),
+)
+"""What numpy and zipfile raise for a file that is no npz, or one with wrong bytes in it."""
 
 _FORMS = "digits, cifar10:ROOT, imagefolder:ROOT or npz:FILE"
 
 
 @dataclass(frozen=True)
 class DataOptions:
-    """``size``: (channels, height, width), None where the data decide; ``limit``: at most so many images, drawn."""
+    """``size``: (channels, height, width), None where the data decide; ``limit``: at most so many images, drawn.
+
+    ``download``: fetch CIFAR-10 where it is missing.
+    """
 
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     size: tuple[int, int, int] | None = None
+    download: bool = False
     limit: int | None = None
     seed: int = 0
 
 
-@dataclass(frozen=True)
-class Labelled:
-    """Normalised float32 images ``(N, C, H, W)`` and int64 labels ``(N,)``."""
-
-    images: Tensor
-    labels: Tensor
-
-
-def load_data(spec: str, options: DataOptions) -> Labelled:
+def load_data(spec: str, options: DataOptions) -> Images:
     """The data that ``spec`` names.
 
     Raises:
@@ -53,7 +61,7 @@ def load_data(spec: str, options: DataOptions) -> Labelled:
     kind, _, place = spec.partition(":")
     if spec == "digits":
         return _digits(options)
-    readers: dict[str, Callable[[str, DataOptions], Labelled]] = {
+    readers: dict[str, Callable[[str, DataOptions], Images]] = {
         "cifar10": _cifar10,
         "imagefolder": _imagefolder,
         "npz": _npz,
@@ -63,7 +71,7 @@ def load_data(spec: str, options: DataOptions) -> Labelled:
     return readers[kind](place, options)
 
 
-def _digits(options: DataOptions) -> Labelled:
+def _digits(options: DataOptions) -> Images:
     from resbench.data import load_dataset
 
     if options.mean:
@@ -71,21 +79,24 @@ def _digits(options: DataOptions) -> Labelled:
     data = load_dataset("digits")
     _check_size(tuple(data.images.shape[1:]), options, "--data digits")
     chosen = _chosen(len(data.labels), options)
-    return Labelled(data.images[chosen], data.labels[chosen])
+    return Images.of_tensors(data.images[chosen], data.labels[chosen])
 
 
-def _cifar10(root: str, options: DataOptions) -> Labelled:
+def _cifar10(root: str, options: DataOptions) -> Images:
+    where = f"--data cifar10:{root}"
     try:
-        data = _torchvision("datasets").CIFAR10(root, train=False, download=False)
-    except (RuntimeError, OSError) as error:
+        with redirect_stdout(sys.stderr):  # whatever torchvision says of a download: ours may be JSON
+            data = _torchvision("datasets").CIFAR10(root, train=False, download=options.download)
+    except (OSError, RuntimeError, EOFError, HTTPException, tarfile.TarError, zlib.error) as error:
+        if not options.download:
+            raise UserError(f"{where}: no CIFAR-10 there, or a damaged one; --download fetches it (170 MB)") from error
         raise UserError(
-            f"--data cifar10:{root}: no CIFAR-10 there ({one_line(error, 80)}); "
-            "torchvision.datasets.CIFAR10(ROOT, download=True) fetches it"
+            f"{where}: not fetched ({one_line(error, 120)}); that takes a network and a folder that can be written"
         ) from error
-    return _arrays(np.asarray(data.data), np.asarray(data.targets), options, f"--data cifar10:{root}")
+    return _arrays(np.asarray(data.data), np.asarray(data.targets), options, where)
 
 
-def _npz(path: str, options: DataOptions) -> Labelled:
+def _npz(path: str, options: DataOptions) -> Images:
     where = f"--data npz:{path}"
     try:
         # numpy leaves a file of its own open where it is no archive.
@@ -99,12 +110,12 @@ def _npz(path: str, options: DataOptions) -> Labelled:
             images, labels = arrays["images"], arrays["labels"]
     except OSError as error:
         raise UserError(f"{where}: {error.strerror or one_line(error)}") from error
-    except (ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
+    except _DAMAGED as error:
         raise UserError(f"{where}: not an npz file of plain arrays, or truncated ({one_line(error, 120)})") from error
     return _arrays(images, labels, options, where)
 
 
-def _arrays(images: NDArray[Any], labels: NDArray[Any], options: DataOptions, where: str) -> Labelled:
+def _arrays(images: NDArray[Any], labels: NDArray[Any], options: DataOptions, where: str) -> Images:
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):
         shape = "x".join(map(str, images.shape))
         raise UserError(f"{where}: images are {images.dtype} {shape}; they must be uint8, N x height x width x 1 or 3")
@@ -117,40 +128,31 @@ def _arrays(images: NDArray[Any], labels: NDArray[Any], options: DataOptions, wh
     _check_size((channels, height, width), options, where)
     chosen = _chosen(len(images), options).numpy()
     _check_memory(len(chosen), (channels, height, width), where)
-    pixels = torch.from_numpy(np.ascontiguousarray(images[chosen])).permute(0, 3, 1, 2).float() / 255.0
-    return Labelled(_normalised(pixels, options), torch.from_numpy(labels[chosen].astype(np.int64)))
+    pixels = torch.from_numpy(images if len(chosen) == len(images) else images[chosen])
+    truth = torch.from_numpy(labels[chosen].astype(np.int64))
+    return Images.of_pixels(pixels, truth, mean=options.mean, std=options.std, channels_last=True)
 
 
-def _imagefolder(root: str, options: DataOptions) -> Labelled:
-    """One folder a class; the shorter side is resized to the input's, and the centre cut out."""
-    transforms = _torchvision("transforms")
+def _imagefolder(root: str, options: DataOptions) -> Images:
+    """One folder a class, in alphabetical order."""
     where = f"--data imagefolder:{root}"
     if options.size is None:
         raise UserError(f"{where} needs the size of the input: give --input 3x224x224")
-    channels, height, width = options.size
-    if channels not in (1, 3):
-        raise UserError(f"{where}: images have 1 or 3 channels, not {channels} (--input)")
+    if options.size[0] not in (1, 3):
+        raise UserError(f"{where}: images have 1 or 3 channels, not {options.size[0]} (--input)")
     try:
-        folder = _torchvision("datasets").ImageFolder(root)
+        folder = _torchvision("datasets").ImageFolder(root, allow_empty=True)
     except (OSError, RuntimeError) as error:
         raise UserError(f"{where}: no folder of one folder a class ({one_line(error, 120)})") from error
-    steps = [transforms.Resize(max(height, width)), transforms.CenterCrop((height, width)), transforms.ToTensor()]
-    if channels == 1:
-        steps.insert(0, transforms.Grayscale())
-    prepare = transforms.Compose(steps)
-    images, labels = [], []
-    chosen = _chosen(len(folder.samples), options).tolist()
-    _check_memory(len(chosen), options.size, where)
-    for index in chosen:
-        path, label = folder.samples[index]
-        try:
-            images.append(prepare(folder.loader(path)))
-        except (OSError, SyntaxError, ValueError) as error:  # PIL raises SyntaxError for a broken PNG
-            raise UserError(f"{where}: {Path(path).name} is not readable ({one_line(error, 120)})") from error
-        labels.append(label)
-    if len(images) < 2:
-        raise UserError(f"{where}: {len(images)} images; at least 2 are needed")
-    return Labelled(_normalised(torch.stack(images), options), torch.tensor(labels))
+    files, labels = [Path(file) for file, _ in folder.samples], [label for _, label in folder.samples]
+    empty = [name for name, number in folder.class_to_idx.items() if number not in labels]
+    if empty:
+        raise UserError(f"{where}: no image in the folder of class {empty[0]!r}; remove the folder, or fill it")
+    images = Images.of_files(files, torch.tensor(labels), options.size, mean=options.mean, std=options.std, where=where)
+    images.take(range(min(2, len(files))))  # files that cannot be read are told of before anything is measured
+    if len(files) < 2:
+        raise UserError(f"{where}: {len(files)} images; at least 2 are needed")
+    return images.subset(_chosen(len(files), options))
 
 
 def _torchvision(module: str) -> Any:
@@ -165,7 +167,7 @@ def _check_size(found: Sequence[int], options: DataOptions, where: str) -> None:
 
 
 def _check_memory(count: int, size: tuple[int, int, int], where: str) -> None:
-    bytes_each = 4 * size[0] * size[1] * size[2]
+    bytes_each = size[0] * size[1] * size[2]
     if count * bytes_each > _MOST_BYTES:
         most = _MOST_BYTES // bytes_each
         raise UserError(
@@ -179,15 +181,3 @@ def _chosen(count: int, options: DataOptions) -> Tensor:
         return torch.arange(count)
     generator = torch.Generator().manual_seed(options.seed)
     return torch.randperm(count, generator=generator)[: options.limit].sort().values
-
-
-def _normalised(pixels: Tensor, options: DataOptions) -> Tensor:
-    """``(x - mean) / std``, channel by channel; one number serves every channel."""
-    if not options.mean:
-        return pixels
-    channels = pixels.shape[1]
-    for name, values in (("mean", options.mean), ("std", options.std)):
-        if len(values) not in (1, channels):
-            raise UserError(f"--{name} has {len(values)} numbers, the images have {channels} channels")
-    mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (options.mean, options.std))
-    return (pixels - mean) / std

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from resbench.errors import UserError
 from resbench.targets.chance import below_chance
 from resbench.targets.checkpoints import Checkpoint, fill, read_checkpoint
-from resbench.targets.data import DataOptions, Labelled, load_data
+from resbench.targets.data import DataOptions, load_data
+from resbench.targets.images import Images, as_images
 from resbench.targets.models import LIBRARIES, load_model, one_line, raised_by
 from resbench.targets.options import TargetOptions, parse_channels, parse_input, parse_survival
 from resbench.targets.target import UserTarget
@@ -60,24 +61,29 @@ def load_target(options: TargetOptions) -> UserTarget:
 
 def target_of(
     model: nn.Module,
-    example: Tensor,
+    example: Tensor | None = None,
     *,
     units: Sequence[str] = (),
     survival: Sequence[float] | None = None,
-    data: tuple[Tensor, Tensor] | None = None,
+    data: Images | tuple[Tensor, Tensor] | None = None,
     seed: int = 0,
 ) -> UserTarget:
     """A live model as a target; it is used in place, in eval mode.
 
     Args:
-        example: ``(N, C, H, W)``, N at least 2.
+        example: ``(N, C, H, W)``, N at least 2; the first of ``data`` where not given.
         units: globs of module names that choose the units, as for :func:`resbench.adapt`.
         survival: the probability of every unit; the model's ``survival_probabilities`` where not given.
-        data: normalised images ``(N, C, H, W)`` and labels ``(N,)``, on the device of the model.
+        data: normalised images ``(N, C, H, W)`` and labels ``(N,)``, or :class:`resbench.targets.images.Images`.
 
     Raises:
-        UserError: the model cannot be adapted to them.
+        UserError: the model cannot be adapted to them, or neither ``example`` nor ``data`` is given.
     """
+    images = None if data is None else as_images(data)
+    if example is None:
+        if images is None:
+            raise UserError("give an example input, or data")
+        example, _ = images.take(range(min(_EXAMPLES, len(images))), _device_of(model))
     options = TargetOptions(
         target=type(model).__name__,
         units=tuple(units),
@@ -88,15 +94,16 @@ def target_of(
     if len(example) < _EXAMPLES:
         raise UserError(f"the example has {len(example)} image, it takes at least {_EXAMPLES}")
     model.eval()
-    _check_labels(options, None if data is None else Labelled(*data), _forward(model, example, options))
+    _check_labels(options, images, _forward(model, example, options))
     found = _units(model, example, options)
-    trained = data is not None and _seems_trained(model, data)
-    return UserTarget(options.target, model, example, found, _survival(model, options, len(found)), data, trained, seed)
+    trained = images is not None and _seems_trained(model, images, example.device)
+    probabilities = _survival(model, options, len(found))
+    return UserTarget(options.target, model, example, found, probabilities, images, trained, seed, globs=options.units)
 
 
-def _loaded(options: TargetOptions, checkpoint: Checkpoint | None, data: Labelled | None) -> UserTarget:
+def _loaded(options: TargetOptions, checkpoint: Checkpoint | None, data: Images | None) -> UserTarget:
     devices = [options.device] if options.device.startswith("cuda") else []
-    size = parse_input(options.input) if data is None else tuple(data.images.shape[1:])
+    size = parse_input(options.input) if data is None else data.shape
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(options.seed)
         channels = None if size is None else size[0]
@@ -107,16 +114,16 @@ def _loaded(options: TargetOptions, checkpoint: Checkpoint | None, data: Labelle
         example = _example(model, options, data)
     _check_labels(options, data, _forward(model, example, options))
     units = _units(model, example, options)
-    placed = None if data is None else (data.images.to(options.device), data.labels.to(options.device))
     return UserTarget(
         name=options.target,
         model=model,
         example=example,
         units=units,
         survival=_survival(model, options, len(units)),
-        data=placed,
-        trained=checkpoint is not None or (placed is not None and _seems_trained(model, placed)),
+        data=data,
+        trained=checkpoint is not None or (data is not None and _seems_trained(model, data, example.device)),
         seed=options.seed,
+        globs=options.units,
     )
 
 
@@ -135,7 +142,7 @@ def _placed(model: nn.Module, options: TargetOptions) -> nn.Module:
         raise UserError(f"target {options.target}: cannot be moved to {options.device} ({one_line(error)})") from error
 
 
-def _data(options: TargetOptions, checkpoint: Checkpoint | None) -> Labelled | None:
+def _data(options: TargetOptions, checkpoint: Checkpoint | None) -> Images | None:
     if not options.data:
         return None
     mean, std = parse_channels(options.mean, "mean"), parse_channels(options.std, "std")
@@ -144,13 +151,13 @@ def _data(options: TargetOptions, checkpoint: Checkpoint | None) -> Labelled | N
         shown = [",".join(f"{value:g}" for value in values) for values in (mean, std)]
         print(f"resbench: --mean {shown[0]} --std {shown[1]}, from the checkpoint's header", file=sys.stderr)
     size = parse_input(options.input)
-    return load_data(options.data, DataOptions(mean, std, size, options.limit, options.seed))
+    return load_data(options.data, DataOptions(mean, std, size, options.download, options.limit, options.seed))
 
 
-def _example(model: nn.Module, options: TargetOptions, data: Labelled | None) -> Tensor:
+def _example(model: nn.Module, options: TargetOptions, data: Images | None) -> Tensor:
     """The first images of the data, else noise of the given size, else of the first default that the model accepts."""
     if data is not None:
-        return data.images[:_EXAMPLES].to(options.device)
+        return data.take(range(_EXAMPLES), options.device)[0]
     given = parse_input(options.input)
     sizes = [given] if given is not None else _default_sizes(model, options.target)
     if not sizes:
@@ -241,7 +248,7 @@ def _output(model: nn.Module, images: Tensor) -> Tensor:
         return output_of(model(images))
 
 
-def _check_labels(options: TargetOptions, data: Labelled | None, output: Tensor) -> None:
+def _check_labels(options: TargetOptions, data: Images | None, output: Tensor) -> None:
     if data is None:
         return
     if output.dim() != 2:
@@ -278,10 +285,13 @@ def _survival(model: nn.Module, options: TargetOptions, count: int) -> tuple[flo
     return values
 
 
-def _seems_trained(model: nn.Module, data: tuple[Tensor, Tensor]) -> bool:
-    images, labels = data[0][:_TRIED], data[1][:_TRIED]
-    wrong = sum(
-        int((_output(model, part).argmax(1) != truth).sum())
-        for part, truth in zip(images.split(_BATCH), labels.split(_BATCH), strict=True)
-    )
-    return below_chance(wrong, labels)
+def _seems_trained(model: nn.Module, data: Images, device: torch.device) -> bool:
+    tried = data.subset(range(min(_TRIED, len(data))))
+    batches = tried.batches(_BATCH, device)
+    wrong = sum(int((_output(model, images).argmax(1) != truth).sum()) for images, truth in batches)
+    return below_chance(wrong, tried.labels)
+
+
+def _device_of(model: nn.Module) -> torch.device:
+    """Where its first weight is; the CPU for a model without any."""
+    return next((weight.device for weight in model.parameters()), torch.device("cpu"))

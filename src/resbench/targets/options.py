@@ -19,6 +19,7 @@ class TargetOptions:
 
     ``target``: ``MODULE:CALLABLE``, a zoo name, ``torchvision:NAME``, ``timm:NAME`` or ``transformers:NAME``.
     ``data``: ``digits``, ``cifar10:ROOT``, ``imagefolder:ROOT`` or ``npz:FILE``.  ``limit``: how many images at most.
+    ``download``: fetch CIFAR-10 where ROOT lacks it.
     ``against``, ``against_checkpoint``: the network that the target is compared with.
     ``roots``: folders besides the current one that MODULE is looked for in.
     """
@@ -26,6 +27,7 @@ class TargetOptions:
     target: str = ""
     checkpoint: Path | None = None
     data: str = ""
+    download: bool = False
     mean: str = ""
     std: str = ""
     input: str = ""
@@ -52,6 +54,8 @@ class TargetOptions:
             return
         if self.against_checkpoint is not None and not self.against:
             raise UserError(f"{prefix}against-checkpoint goes with {prefix}against")
+        if self.download and not self.data.startswith("cifar10:"):
+            raise UserError(f"{prefix}download goes with {prefix}data cifar10:ROOT")
         if bool(self.mean) != bool(self.std):
             raise UserError(f"{prefix}mean and {prefix}std go together")
         if self.mean and not self.data:

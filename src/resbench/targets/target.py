@@ -6,7 +6,10 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
+
+from resbench.targets.images import Images
 
 if TYPE_CHECKING:
     from resbench.adapters import ResidualUnit
@@ -20,9 +23,10 @@ class UserTarget:
 
     ``name``: as the user gave it.  ``model``: eval mode, float32.  ``example``: ``(N, C, H, W)``, N at least 2.
     ``units``: in the order of execution.  ``survival``: the probability of each unit, None where none is declared.
-    ``data``: normalised float32 images ``(N, C, H, W)`` and int64 labels ``(N,)``, on the device of the model.
+    ``data``: labelled images; their batches go to ``device``.
     ``trained``: a checkpoint was given, or the error on the data is below chance.
     ``against``: the network that this one is compared with (a refactoring's old one).
+    ``globs``: those that chose the units, where the user gave some.
     """
 
     name: str
@@ -30,10 +34,16 @@ class UserTarget:
     example: Tensor
     units: list[ResidualUnit]
     survival: tuple[float, ...] | None
-    data: tuple[Tensor, Tensor] | None
+    data: Images | None
     trained: bool
     seed: int
     against: UserTarget | None = None
+    globs: tuple[str, ...] = ()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.example.device
 
     def to_json(self) -> dict[str, object]:
         """What was measured, for a report's head; no paths."""
@@ -44,7 +54,7 @@ class UserTarget:
             "deletable": sum(unit.deletable for unit in self.units),
             "shortcuts": dict(Counter(unit.shortcut_kind for unit in self.units)),
             "survival": None if self.survival is None else list(self.survival),
-            "images": 0 if self.data is None else len(self.data[1]),
+            "images": 0 if self.data is None else len(self.data),
             "trained": self.trained,
             "seed": self.seed,
             "against": None if self.against is None else self.against.name,
@@ -57,7 +67,7 @@ class UserTarget:
             f"{len(self.units)} units ({', '.join(f'{number} {kind}' for kind, number in kinds.items())})",
             f"input {'x'.join(map(str, self.example.shape[1:]))}",
             "trained" if self.trained else "untrained",
-            "no data" if self.data is None else f"{len(self.data[1])} images",
+            "no data" if self.data is None else f"{len(self.data)} images",
         ]
         fixed = sum(not unit.deletable for unit in self.units)
         if fixed:
@@ -86,6 +96,6 @@ class UserMember:
         return self.target.against
 
     @property
-    def test(self) -> tuple[Tensor, Tensor] | None:
-        """Images and labels, None where the target was given no data."""
+    def test(self) -> Images | None:
+        """Labelled images, None where the target was given no data."""
         return self.target.data

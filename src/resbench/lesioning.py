@@ -1,0 +1,178 @@
+"""What `resbench lesion` and :func:`resbench.lesion` do: the errors of a network whose units are deleted or moved."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from resbench.errors import NotMeasured, UserError
+from resbench.lesions.listing import MODES, Drawing
+from resbench.targets.options import TargetOptions
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from resbench.targets.images import Images
+    from resbench.targets.target import UserTarget
+
+__all__ = ["SCHEMA", "LesionOptions", "lesion", "lesions_of"]
+
+SCHEMA = "resbench.lesion/1"
+
+PRECISIONS = ("float32", "screened", "bfloat16")
+
+
+@dataclass(frozen=True)
+class LesionOptions:
+    """``modes``: of :data:`resbench.lesions.listing.MODES`.  ``exclude``: units that are left alone, by number from 1
+    or name; None for the first of every stage, which random lesions leave alone (the paper's protocol).
+
+    ``precision``: ``float32``; ``screened``: float32's predictions, most of them by way of bfloat16 (see
+    :mod:`resbench.lesions.screening`); ``bfloat16``: its own predictions.  ``fresh``: do not go on with an interrupted
+    run.
+    """
+
+    modes: tuple[str, ...] = ("single",)
+    drawing: Drawing = field(default_factory=Drawing)
+    exclude: tuple[str, ...] | None = None
+    precision: str = "float32"
+    fresh: bool = False
+
+    def check(self) -> None:
+        """Reject what no network could make good.
+
+        Raises:
+            UserError: an unknown mode or precision, or numbers out of range.
+        """
+        for mode in self.modes:
+            if mode not in MODES:
+                raise UserError(f"--mode {mode}: choose from {', '.join(MODES)}")
+        if not self.modes:
+            raise UserError(f"no mode: choose from {', '.join(MODES)}")
+        if self.precision not in PRECISIONS:
+            raise UserError(f"--precision {self.precision}: choose from {', '.join(PRECISIONS)}")
+        for name, numbers in (("k", self.drawing.ks), ("swaps", self.drawing.swaps)):
+            if not numbers or min(numbers) < 1:
+                raise UserError(f"--{name}: numbers from 1, such as 1-20 or 1,2,5")
+        if self.drawing.draws < 1 or self.drawing.seed < 0:
+            raise UserError("--draws and --seed: at least one draw, and a seed that is not negative")
+
+
+def lesion(
+    model: nn.Module,
+    data: Images | tuple[Tensor, Tensor],
+    *,
+    modes: Sequence[str] = ("single",),
+    ks: Sequence[int] = Drawing.ks,
+    swaps: Sequence[int] = Drawing.swaps,
+    draws: int = Drawing.draws,
+    exclude: Sequence[str] | None = None,
+    precision: str = "float32",
+    units: Sequence[str] = (),
+    seed: int = 0,
+) -> dict[str, Any]:
+    """The test errors of a live model under lesions (Veit 2016, section 4), in eval mode.
+
+    The model is measured where it is, by a copy of it, and left as it was.  Nothing is kept for a later run.
+
+    Args:
+        data: normalised images ``(N, C, H, W)`` and labels ``(N,)``, or :class:`resbench.targets.images.Images`.
+        modes: ``single`` (each unit deleted), ``multi`` (``ks`` random ones), ``reorder`` (``swaps`` random exchanges),
+            ``duplicate`` (``ks`` random ones twice), ``pairs`` (every two deleted: how far they interact).
+        draws: random lesions of each number.
+        exclude, precision: see :class:`LesionOptions`.
+        units: globs that choose the units, as for :func:`resbench.adapt`.
+
+    Returns:
+        What ``resbench lesion --format json`` prints: ``baseline_error``, ``units``, ``n_images`` and a list for each
+        mode; errors in percent, changes in percentage points, intervals 95 %.
+
+    Raises:
+        UserError: bad input.
+        NotMeasured: a mode of which this network has no lesion.
+
+    Example:
+        >>> found = lesion(model, (images, labels), modes=["single", "pairs"])
+        >>> max(found["single"], key=lambda record: record["delta"])["name"]
+        'layer2.0'
+    """
+    from resbench.targets.load import target_of
+
+    options = LesionOptions(
+        tuple(modes),
+        Drawing(tuple(ks), tuple(swaps), draws, seed),
+        None if exclude is None else tuple(exclude),
+        precision,
+        fresh=True,
+    )
+    options.check()
+    modes_before = [(module, module.training) for module in model.modules()]
+    try:
+        return _measured(target_of(model, None, units=units, data=data, seed=seed), options)
+    finally:
+        for module, mode in modes_before:
+            module.training = mode
+
+
+def lesions_of(described: TargetOptions, options: LesionOptions) -> dict[str, Any]:
+    """The same of a target that options describe; it is named on standard error, and an interrupted run continued.
+
+    Raises:
+        UserError, NotMeasured: as for :func:`lesion`.
+    """
+    from resbench.checking import check_device, loaded_target
+
+    options.check()
+    described.check()
+    if not described.data:
+        raise UserError("lesions are measured on labelled images: give --data " + _FORMS)
+    check_device(described.device)
+    return _measured(loaded_target(described), options)
+
+
+_FORMS = "(digits, cifar10:ROOT, imagefolder:ROOT or npz:FILE)"
+
+
+def _measured(target: UserTarget, options: LesionOptions) -> dict[str, Any]:
+    import warnings
+
+    import numpy as np
+
+    from resbench.lesions.listing import excluded_units, list_lesions
+    from resbench.lesions.results import records_of, unit_records
+    from resbench.lesions.running import Runner, Store, fingerprint
+    from resbench.progress import CountProgress
+    from resbench.records.environment import environment
+
+    images = target.data
+    if images is None:
+        raise NotMeasured("lesions are measured on labelled images")
+    excluded = excluded_units(target.units, options.exclude)
+    lesions = list_lesions(target.units, options.modes, options.drawing, excluded, chosen=options.exclude is not None)
+    plans = [each.plan for each in lesions]
+    began = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the model's own affair
+        runner = Runner(target, images, options.precision, device=target.device)
+        store = None if options.fresh else Store(fingerprint(target, plans, images.fingerprint(), options.precision))
+        with CountProgress(len(images)) as progress:
+            classes = runner.run(
+                plans, None, store, lambda done: progress.doing(f"{len(plans)} lesions", finished=done)
+            )
+    if store is not None:
+        runner.notes["reused_images"] = store.reused
+        store.clear()
+    wrong = classes != images.labels.numpy().astype(np.int64)
+    return {
+        "schema": SCHEMA,
+        "target": target.to_json(),
+        "modes": list(dict.fromkeys(each.mode for each in lesions[1:])),
+        "seed": options.drawing.seed,
+        "excluded": list(excluded),
+        **records_of(lesions, wrong),
+        "units": unit_records(target.units),
+        "engine": {**runner.notes, "seconds": time.perf_counter() - began, "lesions": len(lesions)},
+        "environment": environment(),
+    }

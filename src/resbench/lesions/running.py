@@ -1,0 +1,218 @@
+"""A sweep over a whole data set, a piece of the images at a time, so that it can be interrupted and continued."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import time
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from resbench.lesions.engine import batch_size, predict
+from resbench.lesions.executable import Lesionable, Prepared, prepare
+from resbench.lesions.live import predict_live
+from resbench.lesions.plans import Plan
+from resbench.lesions.screening import screened
+from resbench.records.partial import source_fingerprint
+from resbench.records.places import partial_measurements, write_atomically
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from resbench.targets.images import Images
+
+__all__ = ["PRECISIONS", "Runner", "Store", "fingerprint"]
+
+PRECISIONS = ("float32", "screened", "bfloat16")
+
+_PIECE_SECONDS = 20.0
+"""How much work an interruption may cost."""
+
+_FIRST_PIECE = 256
+
+
+@dataclass
+class Runner:
+    """A target made ready for sweeps over images like ``images``.
+
+    ``precision``: float32; ``screened``, the same predictions through bfloat16; bfloat16, which may differ from them.
+    ``notes``: what there is to say about how it ran, for the record.
+    """
+
+    target: Lesionable
+    images: Images
+    precision: str = "float32"
+    workers: int = field(default_factory=torch.get_num_threads)
+    device: torch.device | str = "cpu"
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._workers = 1 if torch.device(self.device).type == "cuda" else max(1, min(self.workers, len(self.images)))
+        self._size = batch_size(len(self.images), self._bytes_each(), self._workers)
+        example = self.images.take(range(min(self._size, len(self.images))), self.device)[0]
+        kind = torch.bfloat16 if self.precision == "bfloat16" else torch.float32
+        self._exact = prepare(self.target, example, workers=self._workers, dtype=kind)
+        self._fast = self._screening(example)
+        self.notes |= {
+            "precision": "screened" if self._fast is not None else self.precision,
+            "threads": len(self._exact.workers) or torch.get_num_threads(),
+            "batch": self._size,
+            "folded": self._exact.folded,
+            "difference": self._exact.error,
+            "whole_passes": not self._exact.workers,
+            "reason": self._exact.reason,
+        }
+
+    def _bytes_each(self) -> int:
+        """Of the largest input of a unit, for one image."""
+        return max(4 * int(np.prod(unit.input_shape)) for unit in self.target.units)
+
+    def _screening(self, example: Tensor) -> Prepared | None:
+        """The bfloat16 executables; None where they are not asked for or of no use, with the reason noted."""
+        if self.precision != "screened":
+            return None
+        reason = "" if torch.device(self.device).type == "cuda" or _multiplies_bfloat16() else "no bfloat16 unit here"
+        if not reason and not self._exact.workers:
+            reason = self._exact.reason
+        fast = None if reason else prepare(self.target, example, workers=len(self._exact.workers), dtype=torch.bfloat16)
+        if fast is not None and len(fast.workers) != len(self._exact.workers):
+            reason = fast.reason
+        if not reason and not _any_size(self._exact, example):
+            reason = "its forward pass takes batches of one size only"
+        if reason:
+            self.notes["not_screened"] = reason
+            return None
+        return fast
+
+    def run(
+        self,
+        plans: Sequence[Plan],
+        images: Images | None = None,
+        store: Store | None = None,
+        finished: Callable[[int], None] = lambda images: None,
+    ) -> NDArray[np.int32]:
+        """The class that each plan predicts for each image, ``(plans, images)``.
+
+        Args:
+            images: others than those of the runner, of the same shape.
+            store: where pieces wait should the run be interrupted.
+            finished: told of images as they are done.
+        """
+        given = self.images if images is None else images
+        found = np.empty((len(plans), len(given)), dtype=np.int32)
+        piece, start = _FIRST_PIECE, 0
+        while start < len(given):
+            stored = None if store is None else store.get(start)
+            if stored is not None:
+                stop = start + stored.shape[1]
+                found[:, start:stop] = stored
+                finished(stop - start)
+            else:
+                stop = min(len(given), start + piece) if store is not None else len(given)
+                began = time.perf_counter()
+                found[:, start:stop] = self._predict(plans, given.subset(range(start, stop)), finished)
+                if store is not None and stop < len(given):
+                    store.put(start, found[:, start:stop])
+                grown = min(8.0, _PIECE_SECONDS / max(time.perf_counter() - began, 1e-9))
+                piece = max(self._size, int((stop - start) * grown))
+            start = stop
+        return found
+
+    def _predict(self, plans: Sequence[Plan], images: Images, finished: Callable[[int], None]) -> NDArray[np.int32]:
+        exact = self._exact.workers
+        if not exact:
+            return predict_live(self.target, plans, images, self._size, device=self.device, finished=finished)
+        if self._fast is None:
+            return predict(exact, plans, images, self._size, device=self.device, finished=finished)
+        fast = self._fast.workers
+        result = screened(fast, exact, plans, images, self._size, device=self.device, finished=finished)
+        before, count = self.notes.get("screened_images", 0), len(images)
+        again = self.notes.get("computed_again", 0.0) * before + result.again * count
+        self.notes["screened_images"] = before + count
+        self.notes["computed_again"] = again / (before + count)
+        self.notes["largest_change"] = max(self.notes.get("largest_change", 0.0), result.largest)
+        return result.classes
+
+
+def _multiplies_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16; elsewhere it is emulated, and slower than float32."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    flags = {flag for line in text.splitlines() if line.startswith(("flags", "Features")) for flag in line.split()}
+    return bool(flags & {"avx512_bf16", "amx_bf16", "bf16"})
+
+
+def _any_size(prepared: Prepared, example: Tensor) -> bool:
+    """Whether the executables take fewer images than they were recorded with."""
+    from resbench.lesions.executable import step_by_step
+    from resbench.lesions.plans import whole
+
+    one = prepared.workers[0]
+    plan = whole(one.count)
+    with torch.inference_mode():
+        try:
+            part, full = step_by_step(one, plan, example[:1]), step_by_step(one, plan, example)[:1]
+        except (RuntimeError, ValueError):
+            return False
+    return part.shape == full.shape and bool(torch.allclose(part, full, rtol=1e-3, atol=1e-3 * float(full.abs().max())))
+
+
+class Store:
+    """Finished pieces of an interrupted sweep, in a folder of its own; whoever runs the same sweep again finds them.
+
+    Raises:
+        UserError: the folder cannot be written (from :meth:`put`).
+    """
+
+    def __init__(self, key: str, root: Path | None = None):
+        self._folder = (root or partial_measurements()) / "lesions" / key
+        self.reused = 0
+
+    def get(self, start: int) -> NDArray[np.int32] | None:
+        """The piece that begins with image ``start``; a damaged file counts as none."""
+        path = self._path(start)
+        try:
+            found = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+            path.unlink(missing_ok=True)
+            return None
+        self.reused += found.shape[1]
+        return np.asarray(found, dtype=np.int32)
+
+    def put(self, start: int, piece: NDArray[np.int32]) -> None:
+        buffer = io.BytesIO()
+        np.save(buffer, piece)
+        write_atomically(self._path(start), buffer.getvalue())
+
+    def clear(self) -> None:
+        """Forget everything: the sweep is complete."""
+        import shutil
+
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _path(self, start: int) -> Path:
+        return self._folder / f"{start:09d}.npy"
+
+
+def fingerprint(target: Lesionable, plans: Sequence[Plan], images: str, precision: str) -> str:
+    """A hash of all that a sweep's predictions depend on; ``images``: that of the data."""
+    digest = hashlib.sha256(f"{source_fingerprint()} {torch.__version__} {images} {precision}".encode())
+    for name, tensor in sorted(target.model.state_dict().items()):
+        if isinstance(tensor, torch.Tensor):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    for unit in target.units:
+        digest.update(f"{unit.name} {unit.deletable} {unit.group}".encode())
+    digest.update(repr([tuple(plan) for plan in plans]).encode())
+    return digest.hexdigest()[:24]
