@@ -26,6 +26,7 @@ from resbench.targets.options import TargetOptions
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from resbench.experiments.sequential import Sequential
     from resbench.targets.images import Images
     from resbench.targets.target import UserTarget
 
@@ -56,6 +57,8 @@ class Options:
     device: str = "cpu"
     format: str = "table"
     out: Path | None = None
+    sequential: bool = False
+    alpha: float | None = None
     target: TargetOptions = field(default_factory=TargetOptions)
 
 
@@ -77,18 +80,18 @@ def run_check(options: Options) -> int:
     check_device(options.device)
     _check_writable(options.out)
     started = time.time()
-    target = None
+    target, sequential = None, _sequential(options)
     if of_target:
         target = loaded_target(options.target)
-        verdicts = judge_on_target(items, target)
+        verdicts = judge_on_target(items, target, sequential)
     elif options.retrain:
         with tempfile.TemporaryDirectory(prefix="resbench-") as scratch:
             folders = retrained_folders(items, options.seed, Path(scratch))
-            verdicts = judge_items(items, folders, options.device)
+            verdicts = judge_items(items, folders, options.device, sequential)
     else:
         chosen = {} if options.checkpoints is None else {"digits": options.checkpoints}
-        verdicts = judge_items(items, chosen, options.device)
-    _report(verdicts, claims, options, started, target)
+        verdicts = judge_items(items, chosen, options.device, sequential)
+    _report(verdicts, claims, options, started, target, sequential)
     return exit_code(verdicts, options.strict)
 
 
@@ -140,6 +143,8 @@ def check(
 
 def _check_usage(options: Options) -> None:
     options.target.check()
+    if options.alpha is not None and not options.sequential:
+        raise UserError("--alpha goes with --sequential")
     if options.target.target and (options.retrain or options.checkpoints is not None):
         name = "--retrain" if options.retrain else "--checkpoints"
         raise UserError(f"{name} is for resbench's own networks and excludes --target")
@@ -149,6 +154,14 @@ def _check_usage(options: Options) -> None:
         raise UserError("--checkpoints and --retrain exclude each other")
     if options.checkpoints is not None and not options.checkpoints.is_dir():
         raise UserError(f"--checkpoints {options.checkpoints}: no such folder; `resbench train --out` makes one")
+
+
+def _sequential(options: Options) -> Sequential | None:
+    if not options.sequential:
+        return None
+    from resbench.experiments.sequential import ALPHA, Sequential
+
+    return Sequential(ALPHA if options.alpha is None else options.alpha, options.seed or 0)
 
 
 def loaded_target(options: TargetOptions) -> UserTarget:
@@ -179,17 +192,20 @@ def units_of(options: TargetOptions, format: str) -> str:
     return json.dumps(units_json(units), indent=1) if format == "json" else units_table(units, width=terminal_width())
 
 
-def judge_on_target(items: Sequence[Item], target: UserTarget) -> list[Verdict]:
+def judge_on_target(items: Sequence[Item], target: UserTarget, sequential: Sequential | None = None) -> list[Verdict]:
     """The verdicts on ``items`` of the setting ``target``, with a progress bar."""
     with MeasurementProgress() as progress:
-        return Run(items, target=target, listener=progress).verdicts()
+        return Run(items, target=target, listener=progress, sequential=sequential).verdicts()
 
 
-def judge_items(items: Sequence[Item], folders: Mapping[str, Path], device: str) -> list[Verdict]:
+def judge_items(
+    items: Sequence[Item], folders: Mapping[str, Path], device: str, sequential: Sequential | None = None
+) -> list[Verdict]:
     """The verdicts on ``items``, with a progress bar; an interrupted run's measurements are kept and reused."""
     partial = _partial(items, folders, device)
     with MeasurementProgress() as progress:
-        verdicts = Run(items, folders=folders, device=device, partial=partial, listener=progress).verdicts()
+        run = Run(items, folders=folders, device=device, partial=partial, listener=progress, sequential=sequential)
+        verdicts = run.verdicts()
     if partial is not None:
         if partial.reused:
             print(f"resbench: reused {len(partial.reused)} measurements of an interrupted run", file=sys.stderr)
@@ -292,23 +308,27 @@ def _report(
     options: Options,
     started: float,
     target: UserTarget | None,
+    sequential: Sequential | None,
 ) -> None:
     import datetime
 
     from resbench.reports import junit, markdown, table, to_json
+    from resbench.reports.sequential import sequential_text
 
     timestamp = datetime.datetime.fromtimestamp(started, datetime.UTC)
     seconds = time.time() - started
     where = environment() if target is None else {**environment(), "target": target.to_json()}
+    record = None if sequential is None else sequential.to_json(verdicts)
 
     def rendered(form: str) -> str:
         if form == "json":
-            return to_json(verdicts, where)
+            return to_json(verdicts, where, record)
         if form == "junit":
             return junit(verdicts, seconds=seconds, timestamp=timestamp)
         if form == "md":
             return markdown(verdicts, claims, where)
-        return table(verdicts, claims, width=terminal_width(), colour=sys.stdout.isatty())
+        text = table(verdicts, claims, width=terminal_width(), colour=sys.stdout.isatty())
+        return text if record is None else f"{text}\n\n{sequential_text(record, width=terminal_width())}"
 
     if options.out is not None:
         for form, name in (("json", "verdicts.json"), ("junit", "junit.xml"), ("md", "verdicts.md")):

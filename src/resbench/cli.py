@@ -107,6 +107,15 @@ def check(
     against_checkpoint: Annotated[
         Path | None, typer.Option("--against-checkpoint", help="Weights of its own for --against.")
     ] = None,
+    sequential: Annotated[
+        bool, typer.Option("--sequential", help="Stop single deletions as soon as the verdicts are decided.")
+    ] = False,
+    alpha: Annotated[
+        float | None,
+        typer.Option(
+            "--alpha", min=0.0001, max=0.5, help="With --sequential: chance of a false verdict on a statement (0.05)."
+        ),
+    ] = None,
     device: Device = "cpu",
     format: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.table,
     out: Annotated[
@@ -152,6 +161,8 @@ def check(
         device=device,
         format=format.value,
         out=out,
+        sequential=sequential,
+        alpha=alpha,
         target=described,
     )
     with _interruptible("finished measurements are kept for the next run" if not target else "nothing is kept"):

@@ -21,6 +21,7 @@ from resbench.records.places import baselines, partial_measurements
 from resbench.records.results import Request
 
 if TYPE_CHECKING:
+    from resbench.experiments.sequential import Sequential
     from resbench.targets.target import UserTarget
 
 __all__ = ["KINDS", "TARGET", "Item", "Run", "items_of", "partial_results", "target_items_of"]
@@ -124,6 +125,7 @@ class Run:
     ``folders``: checkpoint folders by setting where they are not the committed ones (freshly trained networks).
     ``target``: the user's network, for the items of the setting ``target``; its measurements are never kept for a
     later run, since a network that resbench did not build has no fingerprint.
+    ``sequential``: stop single deletions as soon as the verdicts are decided; gets the record of it.
     """
 
     def __init__(
@@ -135,8 +137,9 @@ class Run:
         partial: PartialResults | None = None,
         listener: Listener | None = None,
         target: UserTarget | None = None,
+        sequential: Sequential | None = None,
     ):
-        self.target = target
+        self.target, self._sequential = target, sequential
         self.items, self._device, self._partial, self._listener = list(items), device, partial, listener
         self._folders = dict(folders or {})
         self._labs: dict[str, Lab] = {}
@@ -183,6 +186,9 @@ class Run:
         if setting in self._prepared:
             return
         self._prepared.add(setting)
+        if self._sequential is not None:
+            mine = [item for item in self.items if item.setting == setting and not item.reason]
+            lab.measure_sequentially([(item.id, e) for item in mine for e in item.claim.expect], self._sequential)
         wanted: list[Request] = []
         for item in self.items:
             for expectation in item.claim.expect if item.setting == setting and not item.reason else ():

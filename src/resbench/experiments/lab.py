@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
 
 from resbench.claims.loader import resolve_quantity
 from resbench.claims.model import Expectation
@@ -22,6 +24,7 @@ from resbench.records.partial import PartialResults
 from resbench.records.results import Request, Result
 
 if TYPE_CHECKING:
+    from resbench.experiments.sequential import Sequential
     from resbench.targets.target import UserTarget
 
 __all__ = ["COSTS", "Lab", "Listener", "TargetLab", "workers"]
@@ -82,6 +85,7 @@ class Lab:
         self._results: dict[Request, Result | Exception] = {}
         self._targets: dict[str, Any] = {}
         self._index: dict[str, dict[str, Any]] | None = None
+        self._decided: dict[bytes, Measurement | Exception] = {}
 
     def measure_all(self, requests: Iterable[Request]) -> None:
         """Run every experiment that ``requests`` name and that has not run, several at a time, the longest first."""
@@ -122,6 +126,11 @@ class Lab:
 
     def evaluate(self, expectation: Expectation) -> Measurement:
         """Measure what ``expectation`` speaks of."""
+        known = self._decided.get(msgspec.json.encode(expectation))
+        if isinstance(known, Exception):
+            raise known
+        if known is not None:
+            return known
         function = resolve_quantity(expectation.quantity)
         arguments: list[Any] = []
         for request in requests_of(function, expectation.params):
@@ -133,6 +142,34 @@ class Lab:
         with self._operators() if expectation.kind in ("structural", "trained") else nullcontext():
             value = function(*arguments, **expectation.params)
         return value if isinstance(value, Measurement) else Measurement(value)
+
+    def measure_sequentially(self, named: Sequence[tuple[str, Expectation]], sequential: Sequential) -> None:
+        """Run the single deletions that ``named`` expectations read only on as many images as their verdicts need.
+
+        ``named``: every expectation of the run in this setting, with its claim's name.  Call before the rest is
+        measured.
+        """
+        from resbench.experiments.sequential import measure
+
+        with self._operators():
+            measure(self, named, sequential)
+
+    def members(self, network: str) -> Sequence[Any]:
+        """The members of a network.
+
+        Raises:
+            NotMeasured: it is not trained in this setting.
+        """
+        members: Sequence[Any] = self._target(network).members
+        return members
+
+    def remember(self, request: Request, result: Result | Exception) -> None:
+        """Take a result that was measured elsewhere, or why it was not."""
+        self._results[request] = result
+
+    def decide(self, expectation: Expectation, outcome: Measurement | Exception) -> None:
+        """From now on this is what ``expectation`` was measured to be."""
+        self._decided[msgspec.json.encode(expectation)] = outcome
 
     def _alone(self, request: Request) -> bool:
         """Whether nothing else may run beside it."""

@@ -28,7 +28,19 @@ from resbench.targets.images import Images
 from resbench.targets.target import UserMember
 from resbench.training.target import Member
 
-__all__ = ["Body", "Step", "body", "duplication", "multiple_deletion", "reordering", "single_deletion"]
+__all__ = [
+    "Body",
+    "Lesionable",
+    "Step",
+    "body",
+    "deletion_plans",
+    "duplication",
+    "misclassified_under",
+    "multiple_deletion",
+    "prepared",
+    "reordering",
+    "single_deletion",
+]
 
 Map = Callable[[Tensor], Tensor]
 
@@ -181,9 +193,13 @@ def single_deletion(member: Member | UserMember) -> dict[str, Any]:
     ``changes_shape``: booleans ``(steps,)``.  Of a user's network only the deletable units are among the steps; their
     ``names`` and positions (``units``) are given, and how many are ``left_out``.
     """
-    parts, data = _prepared(member)
-    plans = [_plan(parts), *(_plan(parts, {index: ()}) for index in parts.tested)]
-    return {"wrong": _wrong(parts, plans, data), **parts.describe()}
+    parts, data = prepared(member)
+    return {"wrong": misclassified_under(parts, deletion_plans(parts), data), **parts.describe()}
+
+
+def deletion_plans(parts: Lesionable) -> list[Plan]:
+    """The whole network, and each step deleted in turn."""
+    return [_plan(parts), *(_plan(parts, {index: ()}) for index in parts.tested)]
 
 
 def multiple_deletion(member: Member | UserMember) -> dict[str, Any]:
@@ -240,7 +256,7 @@ def duplication(member: Member | UserMember) -> dict[str, Any]:
     return {"wrong": _sweep(parts, plans, data), "k": np.array(ks)}
 
 
-def _prepared(member: Member | UserMember) -> tuple[Lesionable, Images]:
+def prepared(member: Member | UserMember) -> tuple[Lesionable, Images]:
     """The network under lesions, and its test images.
 
     Raises:
@@ -253,8 +269,8 @@ def _prepared(member: Member | UserMember) -> tuple[Lesionable, Images]:
 
 
 def _prepared_for_draws(member: Member | UserMember) -> tuple[Lesionable, Images]:
-    """As :func:`_prepared`, for many random lesions: of a user's images at most ``DRAW_IMAGES``, drawn by its seed."""
-    parts, data = _prepared(member)
+    """As :func:`prepared`, for many random lesions: of a user's images at most ``DRAW_IMAGES``, drawn by its seed."""
+    parts, data = prepared(member)
     if not isinstance(member, UserMember) or len(data) <= DRAW_IMAGES:
         return parts, data
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(member.target.seed))
@@ -265,7 +281,7 @@ def _plan(parts: Lesionable, changes: Mapping[int, tuple[int, ...]] | None = Non
     return tuple((changes or {}).get(index, (index,)) for index in range(parts.count))
 
 
-def _wrong(parts: Lesionable, plans: Sequence[Plan], data: Images) -> NDArray[np.bool_]:
+def misclassified_under(parts: Lesionable, plans: Sequence[Plan], data: Images) -> NDArray[np.bool_]:
     """Whether each image is misclassified under each plan, ``(plans, images)``."""
     if isinstance(parts, TargetBody):
         return parts.wrong(plans, data)
@@ -279,5 +295,5 @@ def _sweep(parts: Lesionable, plans: Sequence[Plan], data: Images) -> NDArray[np
     wrong = np.empty((len(plans), size), dtype=bool)
     for third in range(THIRDS):
         part = data.subset(range(third * size, (third + 1) * size))
-        wrong[third::THIRDS] = _wrong(parts, plans[third::THIRDS], part)
+        wrong[third::THIRDS] = misclassified_under(parts, plans[third::THIRDS], part)
     return wrong

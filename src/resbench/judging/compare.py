@@ -5,8 +5,10 @@ comparator reads (:mod:`resbench.judging.statistic`): HOLDS if all of them, and 
 VIOLATED if any lies wholly outside; else INCONCLUSIVE.
 
 The interval of a scalar is the measurement's own; of anything else the percentiles of the statistic, computed afresh
-on every replicate.  Where there are m statistics the intervals hold together at 95 % (Bonferroni: each covers
-1 - 0.05 / m), so that one of 54 lesions that strays by chance does not condemn a claim about all of them.
+on every replicate.  Where there are m statistics the intervals hold together at the measurement's confidence
+(Bonferroni: at 95 % each covers 1 - 0.05 / m), so that one of 54 lesions that strays by chance does not condemn a claim
+about all of them.  A list or table whose entries' intervals hold together already is judged by the arithmetic of those
+(:mod:`resbench.judging.entries`).
 
 Whatever is missing, not finite or of the wrong shape is an ERROR, never green and never VIOLATED.
 """
@@ -20,6 +22,7 @@ from fractions import Fraction
 from typing import Any
 
 from resbench.claims.model import Comparator, Equals, Order, Rank, Ratio
+from resbench.judging.entries import entry_intervals, statistic_intervals
 from resbench.judging.statistic import Numbers, labels, numbers_of, regions, same_shape, statistics
 from resbench.judging.values import Unjudgeable, equal, expected_text, has_words, literal, number, plain, short, shown
 from resbench.records.measurement import Measurement
@@ -29,7 +32,6 @@ __all__ = ["MIN_REPLICATES", "Judgement", "Status", "compare"]
 MIN_REPLICATES = 100
 """With fewer, the 2.5th percentile is hardly more than the smallest replicate."""
 
-_CONFIDENCE = 0.95
 _Interval = tuple[Fraction, Fraction]
 
 
@@ -71,12 +73,12 @@ def compare(comparator: Comparator, measurement: Measurement) -> Judgement:
         if isinstance(comparator, Order):
             measured = {name: measured[name] for name in comparator.names}
         columns = _columns(measurement, numbers)
-        if isinstance(comparator, Ratio) and _may_be_zero(comparator.under, numbers, columns):
+        if isinstance(comparator, Ratio) and _may_be_zero(comparator.under, numbers, columns, measurement):
             return _zero_denominator(comparator, measurement)
         points = [number(point) for point in statistics(comparator, numbers)]
         if isinstance(comparator, Rank | Ratio):
             measured = float(points[0])
-        intervals = None if measurement.exact else _intervals(comparator, measurement, columns, len(points))
+        intervals = None if measurement.exact else _intervals(comparator, measurement, numbers, columns, len(points))
         return _decide(comparator, measured, points, intervals)
     except Unjudgeable as error:
         return Judgement(Status.ERROR, measured, expected_text(comparator), None, str(error))
@@ -100,6 +102,8 @@ def _compare_words(comparator: Equals, value: Any, measurement: Measurement) -> 
 def _columns(measurement: Measurement, numbers: Numbers) -> Numbers | None:
     """The replicates as columns, each entry of ``numbers`` an array ``[B]``; None where none are needed."""
     if measurement.exact or (measurement.interval is not None and isinstance(numbers, Fraction)):
+        return None
+    if measurement.intervals is not None:
         return None
     replicates: Any = measurement.replicates
     if replicates is None or not len(replicates):
@@ -139,11 +143,14 @@ def _array(replicates: Any, shape: tuple[int, ...]) -> Any:
     return array
 
 
-def _may_be_zero(name: str, table: Mapping[str, Fraction], columns: Numbers | None) -> bool:
+def _may_be_zero(name: str, table: Mapping[str, Fraction], columns: Numbers | None, measurement: Measurement) -> bool:
     """Whether the denominator is 0, or in sampled data cannot be told from 0."""
+    if measurement.intervals is not None:
+        low, high = entry_intervals(measurement, table)[name]
+        return low <= 0 <= high or not table[name]
     if columns is None or not table[name]:
         return not table[name]
-    low, high = _percentiles(columns[name], _CONFIDENCE)
+    low, high = _percentiles(columns[name], measurement.confidence)
     return low <= 0 <= high or not columns[name].all()
 
 
@@ -162,11 +169,13 @@ def _percentiles(column: Any, confidence: float) -> _Interval:
 
 
 def _intervals(
-    comparator: Comparator, measurement: Measurement, columns: Numbers | None, count: int
+    comparator: Comparator, measurement: Measurement, numbers: Numbers, columns: Numbers | None, count: int
 ) -> list[_Interval]:
     """The simultaneous intervals of the ``count`` statistics."""
+    if measurement.intervals is not None:
+        return statistic_intervals(comparator, entry_intervals(measurement, numbers))
     if columns is not None:
-        confidence = 1.0 - (1.0 - _CONFIDENCE) / count
+        confidence = 1.0 - (1.0 - measurement.confidence) / count
         return [_percentiles(column, confidence) for column in statistics(comparator, columns)]
     given = plain(measurement.interval)
     if not isinstance(given, list) or len(given) != 2:

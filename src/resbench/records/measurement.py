@@ -18,10 +18,11 @@ Value = Scalar | Sequence[Any] | Mapping[str, float]
 class Measurement:
     """What one quantity was measured to be.
 
-    ``interval``: 95 % confidence interval of a scalar ``value``.  ``replicates``: the value under resampling, each of
-    the shape of ``value`` (lists and tables), from which the judge derives the interval of whatever it compares
-    (a rank correlation, a ratio, a difference).  Neither is needed where ``method`` is ``exact``: formulas, counts,
-    and equalities of floating-point computations, whose tolerance is the comparator's.
+    ``interval``: confidence interval of a scalar ``value``.  ``intervals``: of a list or table ``[low, high]`` for each
+    entry, which hold together.  ``replicates``: the value under resampling, each of the shape of ``value`` (lists and
+    tables), from which the judge derives the interval of whatever it compares (a rank correlation, a ratio, a
+    difference).  ``confidence``: of all of these.  None is needed where ``method`` is ``exact``: formulas, counts, and
+    equalities of floating-point computations, whose tolerance is the comparator's.
 
     ``method``: how the uncertainty was computed, in words.  ``samples``: the raw values, ready for JSON.
     ``n``: how many independent samples (images, draws, seeds) there were.  ``detail``: one sentence for people.
@@ -34,6 +35,8 @@ class Measurement:
     samples: Mapping[str, Any] = field(default_factory=dict)
     n: int | None = None
     detail: str = ""
+    intervals: Sequence[tuple[float, float]] | Mapping[str, tuple[float, float]] | None = None
+    confidence: float = 0.95
 
     @property
     def exact(self) -> bool:

@@ -205,13 +205,19 @@ def _how(check: Check) -> str:
     return clean(", ".join(parts) + (f"; {detail}" if detail else ""))
 
 
-def to_json(verdicts: Sequence[Verdict], environment: Mapping[str, object]) -> str:
-    """The verdicts as strict JSON, schema 1; numbers that JSON lacks become ``"nan"``, ``"inf"`` and ``"-inf"``."""
+def to_json(
+    verdicts: Sequence[Verdict], environment: Mapping[str, object], sequential: Mapping[str, object] | None = None
+) -> str:
+    """The verdicts as strict JSON, schema 1; numbers that JSON lacks become ``"nan"``, ``"inf"`` and ``"-inf"``.
+
+    ``sequential``: the record of a run that stopped as soon as the verdicts were decided.
+    """
     document = {
         "schema": 1,
         "environment": environment,
         "verdicts": [verdict.to_json() for verdict in verdicts],
         "summary": summary(verdicts),
+        **({} if sequential is None else {"sequential": sequential}),
     }
     return json.dumps(strict(document), indent=1, allow_nan=False)
 
