@@ -102,7 +102,7 @@ def over_images(log_norms: Floats, n: int, *, longer: bool) -> LengthRows:
         NotMeasured: no image has a gradient.
     """
     if not np.isfinite(log_norms).any():
-        raise NotMeasured("no paths: the gradient is zero for every image (a network that is sure of all their labels?)")
+        raise NotMeasured("no paths: the gradient is zero for every image (is the network sure of all labels?)")
     images = log_norms.shape[1]
     weights = image_weights(images, 0) if images > 1 else np.ones((1, 1))
     top = log_norms.max(1, keepdims=True)
