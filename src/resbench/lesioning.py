@@ -21,7 +21,7 @@ __all__ = ["SCHEMA", "LesionOptions", "lesion", "lesions_of"]
 
 SCHEMA = "resbench.lesion/1"
 
-PRECISIONS = ("float32", "screened", "bfloat16")
+PRECISIONS = ("float32", "screened", "bfloat16", "tf32")
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,15 @@ class LesionOptions:
     or name; None for the first of every stage, which random lesions leave alone (the paper's protocol).
 
     ``precision``: ``float32``; ``screened``: float32's predictions, most of them by way of bfloat16 (see
-    :mod:`resbench.lesions.screening`); ``bfloat16``: its own predictions.  ``fresh``: do not go on with an interrupted
-    run.
+    :mod:`resbench.lesions.screening`); ``bfloat16``, and ``tf32`` on a GPU: their own predictions.  ``compiled``:
+    compile units where that makes them faster.  ``fresh``: do not go on with an interrupted run.
     """
 
     modes: tuple[str, ...] = ("single",)
     drawing: Drawing = field(default_factory=Drawing)
     exclude: tuple[str, ...] | None = None
     precision: str = "float32"
+    compiled: bool = False
     fresh: bool = False
 
     def check(self) -> None:
@@ -70,6 +71,7 @@ def lesion(
     draws: int = Drawing.draws,
     exclude: Sequence[str] | None = None,
     precision: str = "float32",
+    compiled: bool = False,
     units: Sequence[str] = (),
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -82,7 +84,7 @@ def lesion(
         modes: ``single`` (each unit deleted), ``multi`` (``ks`` random ones), ``reorder`` (``swaps`` random exchanges),
             ``duplicate`` (``ks`` random ones twice), ``pairs`` (every two deleted: how far they interact).
         draws: random lesions of each number.
-        exclude, precision: see :class:`LesionOptions`.
+        exclude, precision, compiled: see :class:`LesionOptions`.
         units: globs that choose the units, as for :func:`resbench.adapt`.
 
     Returns:
@@ -105,6 +107,7 @@ def lesion(
         Drawing(tuple(ks), tuple(swaps), draws, seed),
         None if exclude is None else tuple(exclude),
         precision,
+        compiled,
         fresh=True,
     )
     options.check()
@@ -155,7 +158,7 @@ def _measured(target: UserTarget, options: LesionOptions) -> dict[str, Any]:
     began = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the model's own affair
-        runner = Runner(target, images, options.precision, device=target.device)
+        runner = Runner(target, images, options.precision, device=target.device, compiled=options.compiled)
         store = None if options.fresh else Store(fingerprint(target, plans, images.fingerprint(), options.precision))
         with CountProgress(len(images)) as progress:
             classes = runner.run(

@@ -67,8 +67,8 @@ def test_few_values_are_alive(given_plans: list[Plan]) -> None:
     programs = [steps_of(plan) for plan in given_plans]
     root = build(programs)
     most = walked(root)[2]
-    # While a step is taken both what it reads and what it makes are alive.
-    assert most <= root.need + 1
+    # While a step is taken both what it reads and what it makes are alive; the caller may hold the start.
+    assert most <= root.need + 2
     assert root.need <= math.log2(len(programs)) + 1
 
 

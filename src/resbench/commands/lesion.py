@@ -32,6 +32,7 @@ class _Precision(StrEnum):
     float32 = "float32"
     screened = "screened"
     bfloat16 = "bfloat16"
+    tf32 = "tf32"
 
 
 def lesion(
@@ -66,9 +67,10 @@ def lesion(
     precision: Annotated[
         _Precision,
         typer.Option(
-            "--precision", help="screened: float32's predictions, most by way of bfloat16. bfloat16: its own."
+            "--precision", help="screened: float32's predictions, most by way of bfloat16. bfloat16, tf32: their own."
         ),
     ] = _Precision.float32,
+    compiled: Annotated[bool, typer.Option("--compile", help="Compile units where that makes them faster.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Do not go on with an interrupted run.")] = False,
     device: Device = "cpu",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the random lesions and the images drawn.")] = 0,
@@ -110,6 +112,7 @@ def lesion(
         drawing=Drawing(parse_numbers(k, "k"), parse_numbers(swaps, "swaps"), draws, seed),
         exclude=None if exclude is None else tuple(exclude),
         precision=precision.value,
+        compiled=compiled,
         fresh=fresh,
     )
     if figure is not None:

@@ -14,6 +14,7 @@ from resbench.adapters import CannotAdapt, ResidualUnit, edited, output_of
 from resbench.adapters.adapting import found_in
 from resbench.adapters.cutting import Cut, cut
 from resbench.adapters.folding import fold_batch_norms
+from resbench.lesions.accelerating import graphed
 from resbench.lesions.plans import Plan, deleted, whole
 from resbench.lesions.trie import Step
 
@@ -32,6 +33,7 @@ class Executable:
     """``head(steps(stem(images)))`` for batches of one size, in one thread at a time.
 
     ``take(step, x)`` leaves ``x`` as it is.  ``between``: the positions after which a step stands that is no unit.
+    ``units``: where they are adapted ones, on the modules that this executable runs.
     """
 
     count: int
@@ -39,6 +41,7 @@ class Executable:
     stem: Map
     take: Callable[[Step, Tensor], Tensor]
     head: Map
+    units: Sequence[ResidualUnit] = ()
 
 
 class Lesionable(Protocol):
@@ -57,13 +60,15 @@ class Prepared:
     """``workers``: one executable for each thread, none where the model can only be run whole.
 
     ``folded``: batch normalisations folded into convolutions.  ``error``: largest difference of the logits from those
-    of the live model, relative; ``reason``: why the model is not cut, or not copied.
+    of the live model, relative; ``reason``: why the model is not cut, or not copied.  ``own``: the executables run a
+    copy.
     """
 
     workers: tuple[Executable, ...]
     folded: int = 0
     error: float = 0.0
     reason: str = ""
+    own: bool = False
 
 
 def prepare(target: Lesionable, example: Tensor, *, workers: int = 1, dtype: torch.dtype = torch.float32) -> Prepared:
@@ -85,7 +90,7 @@ def prepare(target: Lesionable, example: Tensor, *, workers: int = 1, dtype: tor
             reasons.append(" ".join(str(failure).split()) or type(failure).__name__)
             continue
         if error <= (TOLERANCE if dtype == torch.float32 else float("inf")):
-            return Prepared(found, folded, error, "; ".join(reasons))
+            return Prepared(found, folded, error, "; ".join(reasons), build is _copied)
         reasons.append(f"its parts one after the other differ from the whole by {error:.1g}")
     return Prepared((), reason="; ".join(dict.fromkeys(reasons)))
 
@@ -120,10 +125,12 @@ def _of(model: nn.Module, target: Lesionable, example: Tensor, dtype: torch.dtyp
 def cut_executable(parts: Cut, dtype: torch.dtype = torch.float32) -> Executable:
     """A cut network as an executable: images and logits are float32 whatever the type within."""
     units = parts.units
+    on_gpu = bool(units) and units[0].example.is_cuda
+    runs: list[Map] = graphed(units) if on_gpu else [unit.pieces.get("run", unit.run) for unit in units]
 
     def take(step: Step, x: Tensor) -> Tensor:
         if step.kind == "apply":
-            return units[step.at].pieces["run"](x)
+            return runs[step.at](x)
         return parts.between[step.at](x) if step.kind == "between" else units[step.at].without_branch(x)
 
     between = frozenset(i for i, part in enumerate(parts.between) if not part.trivial)
@@ -133,6 +140,7 @@ def cut_executable(parts: Cut, dtype: torch.dtype = torch.float32) -> Executable
         lambda images: parts.stem(_laid_out(images).to(dtype)),
         take,
         lambda x: output_of(parts.head(x)).float(),
+        units,
     )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from resbench.lesions.accelerating import arithmetic, compile_units
 from resbench.lesions.engine import batch_size, predict
 from resbench.lesions.executable import Lesionable, Prepared, prepare
 from resbench.lesions.live import predict_live
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PRECISIONS", "Runner", "Store", "fingerprint"]
 
-PRECISIONS = ("float32", "screened", "bfloat16")
+PRECISIONS = ("float32", "screened", "bfloat16", "tf32")
 
 _PIECE_SECONDS = 20.0
 """How much work an interruption may cost."""
@@ -42,7 +43,8 @@ _FIRST_PIECE = 256
 class Runner:
     """A target made ready for sweeps over images like ``images``.
 
-    ``precision``: float32; ``screened``, the same predictions through bfloat16; bfloat16, which may differ from them.
+    ``precision``: float32; ``screened``, the same predictions through bfloat16; bfloat16, or tf32 on a GPU, which may
+    differ from them.  ``compiled``: compile the units where that makes them faster.
     ``notes``: what there is to say about how it ran, for the record.
     """
 
@@ -51,6 +53,7 @@ class Runner:
     precision: str = "float32"
     workers: int = field(default_factory=torch.get_num_threads)
     device: torch.device | str = "cpu"
+    compiled: bool = False
     notes: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -58,8 +61,10 @@ class Runner:
         self._size = batch_size(len(self.images), self._bytes_each(), self._workers)
         example = self.images.take(range(min(self._size, len(self.images))), self.device)[0]
         kind = torch.bfloat16 if self.precision == "bfloat16" else torch.float32
-        self._exact = prepare(self.target, example, workers=self._workers, dtype=kind)
-        self._fast = self._screening(example)
+        with arithmetic(self.precision):
+            self._exact = prepare(self.target, example, workers=self._workers, dtype=kind)
+            self._fast = self._screening(example)
+            self._compile()
         self.notes |= {
             "precision": "screened" if self._fast is not None else self.precision,
             "threads": len(self._exact.workers) or torch.get_num_threads(),
@@ -69,6 +74,14 @@ class Runner:
             "whole_passes": not self._exact.workers,
             "reason": self._exact.reason,
         }
+
+    def _compile(self) -> None:
+        """The units of every executable, where asked for."""
+        for prepared in (self._exact, self._fast) if self.compiled else ():
+            if prepared is not None and prepared.own:
+                done = compile_units([worker.units for worker in prepared.workers])
+                self.notes["compiled_units"] = self.notes.get("compiled_units", 0) + done.units
+                self.notes["compile_seconds"] = self.notes.get("compile_seconds", 0.0) + done.seconds
 
     def _bytes_each(self) -> int:
         """Of the largest input of a unit, for one image."""
@@ -117,7 +130,8 @@ class Runner:
             else:
                 stop = min(len(given), start + piece) if store is not None else len(given)
                 began = time.perf_counter()
-                found[:, start:stop] = self._predict(plans, given.subset(range(start, stop)), finished)
+                with arithmetic(self.precision):
+                    found[:, start:stop] = self._predict(plans, given.subset(range(start, stop)), finished)
                 if store is not None and stop < len(given):
                     store.put(start, found[:, start:stop])
                 grown = min(8.0, _PIECE_SECONDS / max(time.perf_counter() - began, 1e-9))
