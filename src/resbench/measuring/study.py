@@ -66,8 +66,8 @@ class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
                 found.append((network, requests))
         idle = [glob for glob in select if glob not in used]
         if idle:
-            names = ", ".join(network.name for network in self.network)
-            raise UserError(f"--select {idle[0]}: no such network or NETWORK/EXPERIMENT; the study has {names}")
+            known = ", ".join(network.name for network in self.network)
+            raise UserError(f"--select {idle[0]}: no such network or NETWORK/EXPERIMENT; the study has {known}")
         return found
 
     def options(

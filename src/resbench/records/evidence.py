@@ -12,7 +12,7 @@ import math
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -36,7 +36,7 @@ __all__ = [
     "write",
 ]
 
-_SCHEMA = "resbench.evidence/1"
+_SCHEMA: Final = "resbench.evidence/1"
 _NUMBERS: Mapping[str, str] = {"bool": "?", "int": "<i8", "float": "<f8"}
 
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
