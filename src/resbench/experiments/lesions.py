@@ -30,6 +30,7 @@ __all__ = [
     "firsts_against_constant",
     "increase_by_depth",
     "interior_layer_errors",
+    "interior_layer_median",
     "largest_step",
     "ordinary_mean_increase",
     "ordinary_median_increase",
@@ -157,6 +158,14 @@ def first_unit_rank(single: Result, *, network: str) -> Measurement:
 def interior_layer_errors(single: Result, *, network: str) -> Measurement:
     """Error after deleting each interior layer of a plain network (all but the first and the last), percent."""
     return _list(_interior(pooled_errors(single)[:, 1:], single), single, _OVER_IMAGES, **_per_unit(single))
+
+
+@reads(("single_deletion", "network"))
+def interior_layer_median(single: Result, *, network: str) -> Measurement:
+    """Median over the interior layers of the error after deleting one, percent."""
+    errors = _interior(pooled_errors(single)[:, 1:], single)
+    least = f"the mildest layer leaves {errors[0].min():.1f} %"
+    return _scalar(np.median(errors, axis=1), single, least, **_per_unit(single))
 
 
 def _interior(rows: Floats, single: Result) -> Floats:
