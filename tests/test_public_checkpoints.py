@@ -14,6 +14,7 @@ import torch
 from resbench.adapters import adapt
 from resbench.experiments.lesion_target import TargetBody, classified_wrong
 from resbench.measuring.study import Study, read_study
+from resbench.targets.images import Images
 from resbench.targets.load import load_target
 from resbench.targets.target import UserTarget
 
@@ -89,11 +90,12 @@ def test_one_layer_of_a_plain_network_is_gone(module: ModuleType) -> None:
 
     with torch.no_grad():
         labels = torch.arange(4)
-        body = TargetBody(UserTarget("plain", model, images[:2], units, None, (images, labels), True, 0))
+        data = Images.of_tensors(images, labels)
+        body = TargetBody(UserTarget("plain", model, images[:2], units, None, data, True, 0))
         whole = [(i,) for i in range(18)]
         for index in (0, 7, 17):
             plan = [() if i == index else step for i, step in enumerate(whole)]
-            wrong = body.wrong([plan], images, labels)[0]
+            wrong = body.wrong([plan], data)[0]
             expected = by_hand(units[index].name).argmax(1) != labels
             assert wrong.tolist() == expected.tolist()
 
@@ -109,10 +111,8 @@ def place(variable: str) -> Path:
 def test_published_errors_are_reproduced(module: ModuleType, study: Study, name: str) -> None:
     data, checkpoints = place("RESBENCH_CIFAR10") / "test.npz", place("RESBENCH_CHECKPOINTS")
     (network,) = [network for network in study.network if network.name == name]
-    target = load_target(
-        study.options(network, checkpoints=checkpoints, root=FOLDER, data=f"npz:{data}", limit=None, device="cpu")
-    )
+    target = load_target(study.options(network, checkpoints=checkpoints, root=FOLDER, data=f"npz:{data}"))
     assert target.data is not None
-    wrong = classified_wrong(target.model, *target.data)
+    wrong = classified_wrong(target, target.data)
     assert len(wrong) == 10_000
     assert abs(100 * wrong.mean() - ERRORS[name]) <= 0.02

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from resbench.experiments import lesion
 from resbench.experiments.versions import VERSIONS
+from resbench.targets.images import Images
 from resbench.targets.target import UserMember, UserTarget
 
 PINNED = {
@@ -47,12 +47,12 @@ class Hashed:
     def describe(self) -> dict[str, NDArray[Any]]:
         return {"ordinary": np.isin(self.tested, self.ordinary)}
 
-    def wrong(self, plans: Any, images: Tensor, labels: Tensor) -> NDArray[np.bool_]:
+    def wrong(self, plans: Any, data: Images) -> NDArray[np.bool_]:
         rows = []
         for plan in plans:
-            text = repr([tuple(step) for step in plan]) + repr(labels.tolist())
+            text = repr([tuple(step) for step in plan]) + repr(data.labels.tolist())
             bits = np.unpackbits(np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint8))
-            rows.append(np.resize(bits, len(labels)) == 1)
+            rows.append(np.resize(bits, len(data)) == 1)
         return np.array(rows)
 
 
@@ -60,7 +60,7 @@ class Hashed:
 def member(monkeypatch: pytest.MonkeyPatch) -> UserMember:
     monkeypatch.setattr(lesion, "TargetBody", Hashed)
     monkeypatch.setattr(lesion, "tested_images", lambda member: member.test)
-    data = (torch.zeros(IMAGES, 1), torch.arange(IMAGES))
+    data = Images.of_tensors(torch.zeros(IMAGES, 1, 1, 1), torch.arange(IMAGES))
     return UserMember(UserTarget("t", torch.nn.Identity(), torch.zeros(2, 1), [], None, data, True, 0))
 
 

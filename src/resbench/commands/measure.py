@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from resbench.commands.target_options import Data, Device, Download
+
 __all__ = ["measure"]
 
 _INTERRUPTED = 130
@@ -18,9 +20,8 @@ def measure(
         list[str] | None,
         typer.Option("--select", metavar="GLOB", help="NETWORK or NETWORK/EXPERIMENT, with * and ?; may be repeated."),
     ] = None,
-    data: Annotated[
-        str, typer.Option("--data", metavar="SPEC", help="cifar10:ROOT, imagefolder:ROOT or npz:FILE.")
-    ] = "",
+    data: Data = "",
+    download: Download = False,
     checkpoints: Annotated[
         Path | None, typer.Option("--checkpoints", help="The folder of the weights; the study's own if not given.")
     ] = None,
@@ -31,7 +32,7 @@ def measure(
         float | None, typer.Option("--max-minutes", min=0.0, help="Begin nothing that would probably end later.")
     ] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=2, help="At most so many images: for a trial.")] = None,
-    device: Annotated[str, typer.Option("--device", help="Where networks are measured.")] = "cpu",
+    device: Device = "cpu",
 ) -> None:
     """Measure networks that others trained, and record the raw results; `resbench check` judges them.
 
@@ -50,6 +51,7 @@ def measure(
         root=study.resolve().parent,
         select=tuple(select or ()),
         data=data,
+        download=download,
         checkpoints=checkpoints,
         out=out,
         minutes=max_minutes,

@@ -38,6 +38,7 @@ class MeasureOptions:
     root: Path
     select: tuple[str, ...] = ()
     data: str = ""
+    download: bool = False
     checkpoints: Path | None = None
     out: Path | None = None
     minutes: float | None = None
@@ -117,6 +118,7 @@ def _subject(study: Study, network: StudyNetwork, options: MeasureOptions) -> tu
         checkpoints=options.checkpoints or options.root,
         root=options.root,
         data=options.data,
+        download=options.download,
         limit=options.limit,
         device=options.device,
     )
@@ -126,27 +128,17 @@ def _subject(study: Study, network: StudyNetwork, options: MeasureOptions) -> tu
     print(f"resbench: {network.name}: {target}", file=sys.stderr)
     assert described.checkpoint is not None
     assert target.data is not None
-    labels = target.data[1]
     subject = Subject(
         target=network.target,
         checkpoint=hashlib.sha256(described.checkpoint.read_bytes()).hexdigest(),
-        data=_fingerprint(target),
-        labels=hashlib.sha256(labels.cpu().numpy().tobytes()).hexdigest()[:16],
-        images=len(labels),
+        data=target.data.fingerprint(),
+        labels=hashlib.sha256(target.data.labels.numpy().tobytes()).hexdigest(),
+        images=len(target.data),
         seed=study.seed,
         source=network.source,
         published_error=network.published_error,
     )
     return target, subject
-
-
-def _fingerprint(target: UserTarget) -> str:
-    """Of the images as the network gets them, and of their labels."""
-    assert target.data is not None
-    digest = hashlib.sha256()
-    for tensor in target.data:
-        digest.update(tensor.cpu().numpy().tobytes())
-    return digest.hexdigest()[:16]
 
 
 def _current(folder: Path, setting: str, request: Request, subject: Subject) -> bool:
@@ -182,11 +174,11 @@ def _seconds_per_image(target: UserTarget) -> float:
     from resbench.experiments.lesion_target import classified_wrong
 
     assert target.data is not None
-    images, labels = target.data[0][:_TRIED], target.data[1][:_TRIED]
-    classified_wrong(target.model, images[:8], labels[:8])
+    tried = target.data.subset(range(min(_TRIED, len(target.data))))
+    classified_wrong(target, tried.subset(range(2)))
     begun = time.monotonic()
-    classified_wrong(target.model, images, labels)
-    return (time.monotonic() - begun) / len(labels)
+    classified_wrong(target, tried)
+    return (time.monotonic() - begun) / len(tried)
 
 
 def _passes(request: Request, target: UserTarget) -> float:
@@ -194,7 +186,7 @@ def _passes(request: Request, target: UserTarget) -> float:
     from resbench.experiments.lesion import DRAW_IMAGES, THIRDS
 
     assert target.data is not None
-    images = len(target.data[1])
+    images = len(target.data)
     if request.experiment in _DRAWS:
         return images + _DRAWS[request.experiment] * min(images, DRAW_IMAGES) / THIRDS
     lesions = 1 + len(target.units) if request.experiment == "single_deletion" else 1

@@ -71,13 +71,22 @@ class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return found
 
     def options(
-        self, network: StudyNetwork, *, checkpoints: Path, root: Path, data: str, limit: int | None, device: str
+        self,
+        network: StudyNetwork,
+        *,
+        checkpoints: Path,
+        root: Path,
+        data: str,
+        download: bool = False,
+        limit: int | None = None,
+        device: str = "cpu",
     ) -> TargetOptions:
         """How ``network`` is loaded."""
         return TargetOptions(
             target=network.target,
             checkpoint=checkpoints / network.checkpoint,
             data=data or self.data,
+            download=download,
             mean=",".join(map(repr, network.mean)),
             std=",".join(map(repr, network.std)),
             units=tuple(network.units),
