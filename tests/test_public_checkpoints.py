@@ -116,3 +116,38 @@ def test_published_errors_are_reproduced(module: ModuleType, study: Study, name:
     wrong = classified_wrong(target, target.data)
     assert len(wrong) == 10_000
     assert abs(100 * wrong.mean() - ERRORS[name]) <= 0.02
+
+
+@pytest.mark.parametrize("author", ["akamaster", "amartyn"])
+def test_the_authors_own_files_are_converted(
+    module: ModuleType, author: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files of the shape that the two repositories' training scripts write."""
+    import convert
+
+    from resbench.targets.checkpoints import read_checkpoint
+
+    torch.manual_seed(0)
+    model = module.plain20()
+    own = model.state_dict()
+    if author == "akamaster":
+        content: object = {"state_dict": {f"module.{key}": value for key, value in own.items()}, "best_prec1": 91.7}
+    else:
+        content = {_in_stacks(key): value for key, value in own.items()}
+    torch.save(content, tmp_path / "theirs.th")
+    convert.convert(str(tmp_path / "theirs.th"), str(tmp_path / "ours.safetensors"))
+    found = read_checkpoint(tmp_path / "ours.safetensors")
+    assert round(found.mean[0], 3) == {"akamaster": 0.485, "amartyn": 0.492}[author]
+    assert set(found.tensors) == {key for key in own if not key.endswith("tracked")}
+    assert all(torch.equal(found.tensors[key], own[key]) for key in found.tensors)
+
+
+def _in_stacks(key: str) -> str:
+    """The name that a-martyn/resnet gives to a parameter."""
+    parts = key.split(".")
+    if parts[0] in ("conv1", "bn1", "linear"):
+        return ".".join([{"conv1": "convIn", "bn1": "bnIn", "linear": "fcOut"}[parts[0]], *parts[1:]])
+    stack, number, rest = parts[0][-1], int(parts[1]), parts[2:]
+    if stack == "1":
+        return ".".join(["stack1", str(number), *rest])
+    return ".".join([f"stack{stack}a", *rest] if number == 0 else [f"stack{stack}b", str(number - 1), *rest])

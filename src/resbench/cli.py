@@ -254,9 +254,9 @@ def claims_lock() -> None:
 def claims_wanted() -> None:
     """Markdown: the networks of the papers' scale that claims still wait for (baselines/WANTED.md)."""
     from resbench.claims import load_claims
-    from resbench.reports.wanted import wanted
+    from resbench.reports.wanted import AT_HAND, wanted
 
-    print(wanted(load_claims(), ("digits", "cifar10-public")), end="")
+    print(wanted(load_claims(), AT_HAND), end="")
 
 
 @app.command()
