@@ -19,6 +19,7 @@ from resbench.commands.doctor import doctor
 from resbench.commands.export import export_app
 from resbench.commands.history import history
 from resbench.commands.lesion import lesion
+from resbench.commands.measure import measure
 from resbench.commands.paths import paths
 from resbench.commands.target_options import (
     Checkpoint,
@@ -48,7 +49,7 @@ app = typer.Typer(
 )
 claims_app = typer.Typer(help="The catalogue of claims.", invoke_without_command=True, rich_markup_mode=None)
 app.add_typer(claims_app, name="claims")
-for command in (lesion, paths, bench, ab, compare, history, doctor):
+for command in (lesion, paths, measure, bench, ab, compare, history, doctor):
     app.command()(command)
 app.add_typer(export_app, name="export")
 
@@ -264,9 +265,9 @@ def claims_lock() -> None:
 def claims_wanted() -> None:
     """Markdown: the networks of the papers' scale that claims still wait for (baselines/WANTED.md)."""
     from resbench.claims import load_claims
-    from resbench.reports.wanted import wanted
+    from resbench.reports.wanted import AT_HAND, wanted
 
-    print(wanted(load_claims(), ("digits",)), end="")
+    print(wanted(load_claims(), AT_HAND), end="")
 
 
 @app.command()

@@ -57,6 +57,27 @@ def test_interior_layers_leave_out_the_first_and_the_last() -> None:
     assert lesions.interior_layer_errors(plain, network="n").value == pytest.approx([80.0, 90.0])
     table = lesions.plain_against_residual(plain, SWEEP, plain="p", residual="r").value
     assert table == pytest.approx({"plain smallest increase": 75.0, "residual median increase": 2.0})
+    assert lesions.interior_layer_median(plain, network="n").value == pytest.approx(85.0)
+
+
+def test_of_a_users_plain_network_every_deletable_layer_counts() -> None:
+    """Its first layer is not among them: the layers are chosen by name."""
+    names = {"names": np.array(["a", "b", "c", "d"]), "units": np.arange(4), "left_out": np.array(0)}
+    plain = ({**single(5, 60, 80, 90, 70, ordinary="0111"), **names},)
+    assert lesions.interior_layer_errors(plain, network="n").value == pytest.approx([60.0, 80.0, 90.0, 70.0])
+    table = lesions.plain_against_residual(plain, SWEEP, plain="p", residual="r").value
+    assert table == pytest.approx({"plain smallest increase": 55.0, "residual median increase": 2.0})
+    median = lesions.interior_layer_median(plain, network="n")
+    assert median.value == pytest.approx(75.0)
+    assert median.detail == "the mildest layer leaves 60.0 %"
+
+
+def test_the_mildest_downsampling_unit_beside_the_ordinary_median() -> None:
+    sweep = (single(5, 90, 5, 7, 15, 10, 25, ordinary="011010", changes="000101"),)
+    table = lesions.downsampling_against_ordinary(sweep, network="n").value
+    assert table == pytest.approx({"ordinary median": 2.0, "least downsampling": 10.0})
+    with pytest.raises(NotMeasured, match="changes the shape"):
+        lesions.downsampling_against_ordinary((single(5, 7, 9, ordinary="01"),), network="n")
 
 
 def test_replicates_are_paired_between_lesions() -> None:

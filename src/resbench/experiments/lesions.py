@@ -20,6 +20,7 @@ from resbench.records.measurement import Measurement
 from resbench.records.results import Result
 
 __all__ = [
+    "downsampling_against_ordinary",
     "downsampling_increase",
     "duplication_against_deletion",
     "error_after_deletions",
@@ -29,6 +30,7 @@ __all__ = [
     "firsts_against_constant",
     "increase_by_depth",
     "interior_layer_errors",
+    "interior_layer_median",
     "largest_step",
     "ordinary_mean_increase",
     "ordinary_median_increase",
@@ -132,6 +134,17 @@ def downsampling_increase(single: Result, *, network: str) -> Measurement:
 
 
 @reads(("single_deletion", "network"))
+def downsampling_against_ordinary(single: Result, *, network: str) -> Measurement:
+    """Increase of the dimension-changing unit that costs least, and the ordinary units' median, points."""
+    changing = np.asarray(single[0]["changes_shape"])
+    if not changing.any():
+        raise NotMeasured("no deletable unit changes the shape")
+    least = _increases(single)[:, changing].min(1)
+    rows = {"ordinary median": np.median(_ordinary(single), axis=1), "least downsampling": least}
+    return _table(rows, single, _OVER_IMAGES, **_per_unit(single))
+
+
+@reads(("single_deletion", "network"))
 def first_unit_rank(single: Result, *, network: str) -> Measurement:
     """Rank of unit 1 among all single deletions by their error; 1 is the worst."""
     increases = _increases(single)
@@ -144,13 +157,26 @@ def first_unit_rank(single: Result, *, network: str) -> Measurement:
 @reads(("single_deletion", "network"))
 def interior_layer_errors(single: Result, *, network: str) -> Measurement:
     """Error after deleting each interior layer of a plain network (all but the first and the last), percent."""
-    return _list(pooled_errors(single)[:, 2:-1], single, _OVER_IMAGES, **_per_unit(single))
+    return _list(_interior(pooled_errors(single)[:, 1:], single), single, _OVER_IMAGES, **_per_unit(single))
+
+
+@reads(("single_deletion", "network"))
+def interior_layer_median(single: Result, *, network: str) -> Measurement:
+    """Median over the interior layers of the error after deleting one, percent."""
+    errors = _interior(pooled_errors(single)[:, 1:], single)
+    least = f"the mildest layer leaves {errors[0].min():.1f} %"
+    return _scalar(np.median(errors, axis=1), single, least, **_per_unit(single))
+
+
+def _interior(rows: Floats, single: Result) -> Floats:
+    """The columns of a plain network's interior layers; a user's layers were chosen: all of them that are deletable."""
+    return rows if "names" in single[0] else rows[:, 1:-1]
 
 
 @reads(("single_deletion", "plain"), ("single_deletion", "residual"))
 def plain_against_residual(plain_single: Result, residual_single: Result, *, plain: str, residual: str) -> Measurement:
     """Smallest increase of a plain network's interior layers against the residual network's ordinary median, points."""
-    smallest = _increases(plain_single)[:, 1:-1].min(1)
+    smallest = _interior(_increases(plain_single), plain_single).min(1)
     median = np.median(_ordinary(residual_single), axis=1)
     rows = {"plain smallest increase": smallest, "residual median increase": median}
     return _table(rows, plain_single, _OVER_IMAGES)

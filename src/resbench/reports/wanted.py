@@ -6,7 +6,10 @@ from collections.abc import Sequence
 
 from resbench.claims.model import Claim
 
-__all__ = ["wanted"]
+__all__ = ["AT_HAND", "wanted"]
+
+AT_HAND = ("digits", "cifar10-public")
+"""The settings whose networks are there: trained by resbench, or by others."""
 
 _HEAD = """# Wanted: evidence of the papers' scale
 

@@ -1,0 +1,216 @@
+"""Recorded evidence: the raw result of one experiment on one network, as a file that is judged later and elsewhere.
+
+A setting whose networks are too large to be measured at every check (or are not resbench's to distribute) has a folder
+of these, ``NETWORK/EXPERIMENT.json``: readable provenance, and the arrays packed.  A file is written as a whole or not
+at all, and is read only if schema and digest are right.  Statistics and verdicts are computed from it afresh.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from resbench.errors import UserError
+from resbench.records.places import write_atomically
+from resbench.records.results import Request, Result
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = [
+    "Evidence",
+    "Made",
+    "StoredArray",
+    "Subject",
+    "evidence_path",
+    "read_evidence",
+    "restored",
+    "stored",
+    "write",
+]
+
+_SCHEMA: Final = "resbench.evidence/1"
+_NUMBERS: Mapping[str, str] = {"bool": "?", "int": "<i8", "float": "<f8"}
+
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+"""Of a network or an experiment: it is a part of a path."""
+Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+
+
+class _Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class StoredArray(_Struct, frozen=True):
+    """One array: ``data`` is its content, compressed (zlib); truth values eight to a byte, text as a JSON list."""
+
+    type: Literal["bool", "int", "float", "text"]
+    shape: list[Annotated[int, Meta(ge=0)]]
+    data: bytes
+
+
+class Subject(_Struct, frozen=True):
+    """What was measured: two records of one subject may be compared, image by image.
+
+    ``checkpoint``: SHA-256 of the file of weights.  ``source``, ``published_error``: where it comes from, and the test
+    error (percent) that its author names.  ``data``: fingerprint of the images with their normalisation and labels;
+    ``labels``: of the labels alone, which networks with other normalisations share.  ``seed``: of draws.
+    """
+
+    target: str
+    checkpoint: Digest
+    data: str
+    labels: str
+    images: Annotated[int, Meta(ge=1)]
+    seed: int
+    source: str = ""
+    published_error: float | None = None
+
+
+class Made(_Struct, frozen=True):
+    """How a record was made.  ``source``: hash of resbench's own files, for people; it decides nothing."""
+
+    at: str
+    source: str
+    environment: dict[str, Any]
+    device: str
+    threads: int
+    seconds: float
+
+
+class Evidence(_Struct, frozen=True):
+    """``version``: of the experiment (:data:`resbench.experiments.versions.VERSIONS`); another one is STALE.
+
+    ``digest``: SHA-256 of ``members``.
+    """
+
+    schema: Literal["resbench.evidence/1"]
+    setting: str
+    network: Name
+    experiment: Name
+    version: int
+    subject: Subject
+    made: Made
+    members: list[dict[str, StoredArray]]
+    digest: Digest
+
+
+def evidence_path(folder: Path, request: Request) -> Path:
+    """The file of ``request`` in the folder of its setting."""
+    return folder / request.network / f"{request.experiment}.json"
+
+
+def write(
+    folder: Path, setting: str, request: Request, version: int, subject: Subject, made: Made, result: Result
+) -> Path:
+    """Record ``result``; returns the file.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    members = stored(result)
+    evidence = Evidence(
+        schema=_SCHEMA,
+        setting=setting,
+        network=request.network,
+        experiment=request.experiment,
+        version=version,
+        subject=subject,
+        made=made,
+        members=members,
+        digest=_digest(members),
+    )
+    path = evidence_path(folder, request)
+    write_atomically(path, msgspec.json.format(msgspec.json.encode(evidence), indent=1) + b"\n")
+    return path
+
+
+def read_evidence(folder: Path, setting: str, request: Request) -> Evidence | None:
+    """The record of ``request``, None where there is none.
+
+    Raises:
+        UserError: the file cannot be read, is damaged, of another schema, or not what its name says.
+    """
+    path = evidence_path(folder, request)
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror or error}") from error
+    way_out = "restore the file, or remove it and measure again with `resbench measure`"
+    try:
+        evidence = msgspec.json.decode(content, type=Evidence)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not a record of evidence ({error}); {way_out}") from error
+    if _digest(evidence.members) != evidence.digest:
+        raise UserError(f"{path}: its arrays are not the ones recorded (another digest); {way_out}")
+    named = (evidence.setting, evidence.network, evidence.experiment)
+    if named != (setting, request.network, request.experiment):
+        raise UserError(f"{path}: is {'/'.join(named)}, not what its place says; {way_out}")
+    try:
+        restored(evidence)
+    except (ValueError, zlib.error, msgspec.DecodeError) as error:
+        raise UserError(f"{path}: its arrays do not unpack ({error}); {way_out}") from error
+    return evidence
+
+
+def stored(result: Result) -> list[dict[str, StoredArray]]:
+    """``result`` packed: one dictionary a member.
+
+    Raises:
+        TypeError: an array is neither of truth values, integers, floats nor text.
+    """
+    import numpy as np
+
+    return [{name: _packed(np.asarray(array)) for name, array in sorted(member.items())} for member in result]
+
+
+def restored(evidence: Evidence) -> Result:
+    """The arrays of a record, as the experiment gave them.
+
+    Raises:
+        ValueError: the content does not fit the shape that is given for it.
+    """
+    return tuple({name: _unpacked(array) for name, array in member.items()} for member in evidence.members)
+
+
+def _packed(array: NDArray[Any]) -> StoredArray:
+    import numpy as np
+
+    if array.dtype.kind == "U":
+        kind, content = "text", msgspec.json.encode(array.ravel().tolist())
+    elif array.dtype.kind == "b":
+        kind, content = "bool", np.packbits(array.ravel()).tobytes()
+    elif array.dtype.kind in "iu":
+        kind, content = "int", array.astype(_NUMBERS["int"]).tobytes()
+    elif array.dtype.kind == "f":
+        kind, content = "float", array.astype(_NUMBERS["float"]).tobytes()
+    else:
+        raise TypeError(f"an array of {array.dtype} cannot be recorded")
+    return msgspec.convert({"type": kind, "shape": list(array.shape), "data": zlib.compress(content, 9)}, StoredArray)
+
+
+def _unpacked(array: StoredArray) -> NDArray[Any]:
+    import numpy as np
+
+    content, count = zlib.decompress(array.data), math.prod(array.shape)
+    if array.type == "text":
+        words = msgspec.json.decode(content, type=list[str])
+        return np.array(words, dtype=np.str_).reshape(array.shape)
+    if array.type == "bool":
+        if len(content) != (count + 7) // 8:
+            raise ValueError(f"{len(content)} bytes for {count} truth values")
+        return np.unpackbits(np.frombuffer(content, np.uint8), count=count).astype(bool).reshape(array.shape)
+    return np.frombuffer(content, _NUMBERS[array.type]).reshape(array.shape)
+
+
+def _digest(members: list[dict[str, StoredArray]]) -> str:
+    return hashlib.sha256(msgspec.json.encode(members, order="deterministic")).hexdigest()

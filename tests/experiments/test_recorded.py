@@ -1,0 +1,143 @@
+"""A lab that reads records: what is missing is not measured, what is of another making is stale."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from tests.records.evidence_samples import REQUEST, SETTING, deletions, record
+
+import resbench.plan
+from resbench.claims import load_claims
+from resbench.errors import NotMeasured, Stale, UserError
+from resbench.experiments.lab import Lab
+from resbench.experiments.recorded import RecordedLab, has_evidence
+from resbench.experiments.versions import VERSIONS
+from resbench.judge import Status, Verdict
+from resbench.plan import Run, items_of
+from resbench.records.places import baselines
+from resbench.records.results import Request
+
+
+def test_the_recorded_arrays(tmp_path: Path) -> None:
+    record(tmp_path)
+    (member,) = RecordedLab(SETTING, tmp_path).result(REQUEST)
+    assert member["wrong"].sum(1).tolist() == [2, 30, 20, 4, 3, 5]
+
+
+def test_what_is_not_recorded_is_not_measured_and_the_command_is_named(tmp_path: Path) -> None:
+    record(tmp_path)
+    lab = RecordedLab(SETTING, tmp_path)
+    wanted = Request("reordering", "resnet56")
+    lab.measure_all([wanted])
+    way_out = r"--study examples/cifar10_public/study.toml --select resnet56` measures it"
+    with pytest.raises(
+        NotMeasured, match=f"reordering of resnet56 is not recorded in setting cifar10-public.*{way_out}"
+    ):
+        lab.result(wanted)
+
+
+def test_another_version_of_the_experiment_is_stale(tmp_path: Path) -> None:
+    record(tmp_path, version=VERSIONS["single_deletion"] + 1)
+    with pytest.raises(Stale, match="version 2 of the experiment, not 1"):
+        RecordedLab(SETTING, tmp_path).result(REQUEST)
+
+
+def test_a_record_of_another_checkpoint_than_the_networks_others_is_stale(tmp_path: Path) -> None:
+    record(tmp_path)
+    record(tmp_path, request=Request("evaluation", "resnet56"))
+    record(tmp_path, request=Request("duplication", "resnet56"), checkpoint=64 * "1")
+    lab = RecordedLab(SETTING, tmp_path)
+    assert lab.result(REQUEST)
+    with pytest.raises(Stale, match="another checkpoint or data"):
+        lab.result(Request("duplication", "resnet56"))
+
+
+def test_a_network_on_other_images_than_the_setting_is_stale(tmp_path: Path) -> None:
+    record(tmp_path)
+    record(tmp_path, request=Request("single_deletion", "resnet44"))
+    record(tmp_path, request=Request("single_deletion", "resnet32"), images=10, labels="k")
+    lab = RecordedLab(SETTING, tmp_path)
+    assert lab.result(REQUEST)
+    with pytest.raises(Stale, match=r"other images \(10\) than the setting's \(40\)"):
+        lab.result(Request("single_deletion", "resnet32"))
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The records of the setting, in baselines of the test's own."""
+    monkeypatch.setattr(resbench.plan, "baselines", lambda: tmp_path)
+    return tmp_path / "claims" / SETTING
+
+
+def judged(id: str) -> Verdict:
+    claims = [claim for claim in load_claims() if claim.id == id]
+    (verdict,) = Run(items_of(claims, settings=(SETTING,))).verdicts()
+    return verdict
+
+
+def depths(place: Path, wrong: dict[str, int]) -> None:
+    """Each network has 2 of 400 images wrong, and so many without any of its ordinary units."""
+    for network, errors in wrong.items():
+        result = deletions([2, 300, 200, errors, errors, errors], images=400)
+        record(place, (result,), Request("single_deletion", network))
+
+
+def test_a_claim_is_judged_from_records(place: Path) -> None:
+    depths(place, {"resnet20": 200, "resnet32": 100, "resnet44": 50, "resnet56": 10})
+    verdict = judged("veit-lesion-depth-trend")
+    assert verdict.status is Status.HOLDS
+    assert verdict.measured == [49.5, 24.5, 12.0, 2.0]
+
+
+def test_a_claim_is_violated_by_records(place: Path) -> None:
+    depths(place, {"resnet20": 200, "resnet32": 100, "resnet44": 10, "resnet56": 50})
+    assert judged("veit-lesion-depth-trend").status is Status.VIOLATED
+
+
+def test_a_missing_network_leaves_its_claims_unmeasured(place: Path) -> None:
+    depths(place, {"resnet20": 200, "resnet32": 100, "resnet44": 50})
+    verdict = judged("veit-lesion-depth-trend")
+    assert verdict.status is Status.NOT_MEASURED
+    assert "single_deletion of resnet56 is not recorded" in verdict.message
+
+
+def test_stale_records_are_not_green(place: Path) -> None:
+    depths(place, {"resnet20": 200, "resnet32": 100, "resnet44": 50, "resnet56": 10})
+    record(place, version=7)
+    assert judged("veit-lesion-depth-trend").status is Status.STALE
+
+
+def test_a_damaged_record_ends_the_run(place: Path) -> None:
+    record(place).write_text("{}")
+    with pytest.raises(UserError, match="not a record of evidence"):
+        judged("veit-lesion-depth-trend")
+
+
+def test_which_lab_a_setting_gets(place: Path) -> None:
+    record(place)
+    run = Run([])
+    assert isinstance(run._lab(SETTING), RecordedLab)
+    assert type(run._lab("cifar10")) is Lab
+    assert type(Run([], folders={SETTING: place})._lab(SETTING)) is Lab
+    shutil.rmtree(place / "resnet56")
+    assert not has_evidence(place)
+    with pytest.raises(NotMeasured, match="no trained networks for setting cifar10-public"):
+        Run([])._lab(SETTING).result(REQUEST)
+
+
+def test_the_committed_evidence_is_whole() -> None:
+    """Every record of the setting is of this version, of one checkpoint a network, and of the same images."""
+    lab = RecordedLab(SETTING, baselines() / "claims" / SETTING)
+    requests = list(lab._all())
+    for request in requests:
+        assert lab.result(request)
+    assert {request.network for request in requests} == {
+        "plain20",
+        "plain56",
+        "resnet20",
+        "resnet32",
+        "resnet44",
+        "resnet56",
+    }

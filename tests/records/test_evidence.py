@@ -1,0 +1,126 @@
+"""Recorded evidence: arrays come back as they were, and nothing that is damaged is read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from tests.records.evidence_samples import REQUEST, SETTING, record
+
+from resbench.errors import UserError
+from resbench.records.evidence import Evidence, _unpacked, evidence_path, read_evidence, restored, stored
+from resbench.records.results import Request
+
+
+def read(folder: Path) -> Evidence:
+    found = read_evidence(folder, SETTING, REQUEST)
+    assert found is not None
+    return found
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    member: dict[str, Any] = {
+        "wrong": np.arange(39).reshape(3, 13) % 4 == 0,
+        "units": np.array([0, 2, 5]),
+        "tau": np.array([0.1, np.nan, -1 / 3]),
+        "names": np.array(["layer1.0", "layer1.1", "ä"]),
+        "left_out": np.array(2),
+        "none": np.zeros((0, 4), dtype=bool),
+    }
+    path = record(tmp_path, (member, {"wrong": np.ones((1, 1), dtype=bool)}))
+    assert path == evidence_path(tmp_path, REQUEST)
+    evidence = read(tmp_path)
+    first, second = restored(evidence)
+    assert sorted(first) == sorted(member)
+    for name, array in member.items():
+        np.testing.assert_array_equal(first[name], array)
+        assert first[name].dtype.kind == array.dtype.kind
+    assert second["wrong"].tolist() == [[True]]
+    assert evidence.subject.published_error == 6.61
+    assert json.loads(path.read_text())["made"]["environment"] == {"cpu": "a processor"}
+
+
+@given(hnp.arrays(np.bool_, hnp.array_shapes(max_dims=3, min_side=0, max_side=20)))
+def test_truth_values_of_any_shape(array: Any) -> None:
+    (packed,) = stored(({"wrong": array},))
+    np.testing.assert_array_equal(_unpacked(packed["wrong"]), array)
+
+
+def test_a_network_without_a_record_has_none(tmp_path: Path) -> None:
+    record(tmp_path)
+    assert read_evidence(tmp_path, SETTING, Request("single_deletion", "resnet99")) is None
+
+
+def test_an_object_is_not_recorded(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="object cannot be recorded"):
+        record(tmp_path, ({"wrong": np.array([None])},))
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def fault(folder: Path) -> str:
+    with pytest.raises(UserError) as caught:
+        read_evidence(folder, SETTING, REQUEST)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert "resnet56/single_deletion.json" in message
+    assert "resbench measure" in message
+    return message
+
+
+def change(path: Path, edit: Any) -> None:
+    content = json.loads(path.read_text())
+    edit(content)
+    path.write_text(json.dumps(content))
+
+
+def test_a_truncated_file(tmp_path: Path) -> None:
+    path = record(tmp_path)
+    path.write_bytes(path.read_bytes()[:-200])
+    assert "not a record of evidence" in fault(tmp_path)
+
+
+def test_another_schema(tmp_path: Path) -> None:
+    change(record(tmp_path), lambda content: content.update(schema="resbench.evidence/2"))
+    assert "not a record of evidence" in fault(tmp_path)
+
+
+def test_an_unknown_field(tmp_path: Path) -> None:
+    change(record(tmp_path), lambda content: content.update(verdict="HOLDS"))
+    assert "verdict" in fault(tmp_path)
+
+
+@pytest.mark.parametrize(("field", "value"), [("shape", [1, 7]), ("type", "int"), ("data", "eJwDAAAAAAE=")])
+def test_arrays_that_were_changed(tmp_path: Path, field: str, value: Any) -> None:
+    change(record(tmp_path), lambda content: content["members"][0]["wrong"].update({field: value}))
+    assert "another digest" in fault(tmp_path)
+
+
+def test_arrays_that_do_not_fit_their_shape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import resbench.records.evidence as module
+
+    path = record(tmp_path)
+    monkeypatch.setattr(module, "_digest", lambda members: json.loads(path.read_text())["digest"])
+    change(path, lambda content: content["members"][0]["wrong"].update(shape=[9, 99]))
+    assert "do not unpack" in fault(tmp_path)
+
+
+def test_a_file_in_the_wrong_place(tmp_path: Path) -> None:
+    path = record(tmp_path)
+    content = path.read_bytes()
+    other = evidence_path(tmp_path, Request("evaluation", "resnet56"))
+    other.write_bytes(content)
+    with pytest.raises(UserError, match="is cifar10-public/resnet56/single_deletion, not what its place says"):
+        read_evidence(tmp_path, SETTING, Request("evaluation", "resnet56"))
+
+
+@given(st.text(max_size=12))
+def test_words(word: str) -> None:
+    array = np.array([word.replace("\x00", "")])
+    (packed,) = stored(({"names": array},))
+    assert _unpacked(packed["names"]).tolist() == array.tolist()
