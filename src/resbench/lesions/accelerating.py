@@ -1,4 +1,4 @@
-"""What a unit's own code can gain on top: compilation, CUDA graphs, and which arithmetic float32 stands for on a GPU."""
+"""What a unit's own code can gain on top: compilation, CUDA graphs, and what float32 stands for on a GPU."""
 
 from __future__ import annotations
 
