@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from resbench.adapters import adapt
-from resbench.experiments.lesion_target import TargetBody, classified_wrong
+from resbench.experiments.lesion_target import TargetBody
 from resbench.measuring.study import Study, read_study
 from resbench.targets.images import Images
 from resbench.targets.load import load_target
@@ -113,7 +113,7 @@ def test_published_errors_are_reproduced(module: ModuleType, study: Study, name:
     (network,) = [network for network in study.network if network.name == name]
     target = load_target(study.options(network, checkpoints=checkpoints, root=FOLDER, data=f"npz:{data}"))
     assert target.data is not None
-    wrong = classified_wrong(target, target.data)
+    wrong = target.misclassified
     assert len(wrong) == 10_000
     assert abs(100 * wrong.mean() - ERRORS[name]) <= 0.02
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from resbench.adapters import adapt
 from resbench.errors import NotMeasured
-from resbench.experiments import accuracy, evaluation, lesion, lesion_target, lesions, paths
+from resbench.experiments import accuracy, evaluation, lesion, lesions, paths
 from resbench.experiments.lab import Lab
 from resbench.experiments.linearised import linearised
 from resbench.experiments.path_gradients import sample_paths
@@ -55,7 +55,6 @@ def test_both_engines_find_the_same_images_wrong(
 ) -> None:
     monkeypatch.setattr(lesion, "DRAWS", 3)
     monkeypatch.setattr(lesion, "ORDERS", 3)
-    monkeypatch.setattr(lesion_target, "BATCH", 128)
     before = {name: value.clone() for name, value in own.network.state_dict().items()}
     one, other = experiment(own), experiment(users)
     for key in one:

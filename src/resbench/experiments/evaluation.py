@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from resbench.errors import NotMeasured
-from resbench.experiments.lesion_target import classified_wrong, tested_images
+from resbench.experiments.lesion_target import tested_images
 from resbench.targets.target import UserMember
 from resbench.training.target import Member
 
@@ -40,7 +40,8 @@ def evaluation(member: Member | UserMember) -> dict[str, Any]:
     on is not known.
     """
     if isinstance(member, UserMember):
-        return {"wrong": classified_wrong(member.target, tested_images(member))[None]}
+        tested_images(member)
+        return {"wrong": member.target.misclassified[None]}
     network = member.network
     with torch.inference_mode():
         images, labels = member.test

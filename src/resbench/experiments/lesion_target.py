@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from resbench.adapters import output_of
 from resbench.errors import NotMeasured
 from resbench.lesions.plans import Plan
 from resbench.lesions.running import Runner
@@ -17,10 +14,7 @@ from resbench.targets.chance import below_chance
 from resbench.targets.images import Images
 from resbench.targets.target import UserMember, UserTarget
 
-__all__ = ["BATCH", "TargetBody", "classified_wrong", "misclassified", "tested_images"]
-
-BATCH = 256
-"""Images in one forward pass: the memory of a sweep does not grow with the data."""
+__all__ = ["TargetBody", "tested_images"]
 
 
 class TargetBody:
@@ -84,21 +78,8 @@ def tested_images(member: UserMember) -> Images:
     """
     if member.test is None:
         raise NotMeasured("no data: give --data (digits, cifar10:ROOT, imagefolder:ROOT or npz:FILE)")
-    wrong = int(classified_wrong(member.target, member.test).sum())
+    wrong = int(member.target.misclassified.sum())
     if not below_chance(wrong, member.test.labels):
         error = f"error {100 * wrong / len(member.test):.1f} %, n = {len(member.test)}"
         raise NotMeasured(f"the target is at chance on these data ({error}): give --checkpoint, --mean and --std")
     return member.test
-
-
-def classified_wrong(target: UserTarget, data: Images) -> NDArray[np.bool_]:
-    """Whether each image is misclassified, ``(images,)``."""
-    batches = data.batches(BATCH, target.device)
-    with torch.no_grad():
-        return np.concatenate([misclassified(output_of(target.model(images)), labels) for images, labels in batches])
-
-
-def misclassified(logits: Tensor, labels: Tensor) -> NDArray[np.bool_]:
-    """Whether each row of ``logits`` is wrong; one that is not finite is."""
-    wrong = (logits.argmax(1) != labels) | ~torch.isfinite(logits).all(1)
-    return np.asarray(wrong.cpu().numpy(), dtype=bool)

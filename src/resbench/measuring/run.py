@@ -171,26 +171,30 @@ def _record(folder: Path, setting: str, request: Request, target: UserTarget, su
 
 def _seconds_per_image(target: UserTarget) -> float:
     """Of one forward pass, tried on a batch."""
-    from resbench.experiments.lesion_target import classified_wrong
+    from resbench.targets.classifying import classified_wrong
 
     assert target.data is not None
     tried = target.data.subset(range(min(_TRIED, len(target.data))))
-    classified_wrong(target, tried.subset(range(2)))
+    classified_wrong(target.model, tried.subset(range(2)), target.device)
     begun = time.monotonic()
-    classified_wrong(target, tried)
+    classified_wrong(target.model, tried, target.device)
     return (time.monotonic() - begun) / len(tried)
 
 
 def _passes(request: Request, target: UserTarget) -> float:
-    """How many images pass the whole network, at most; the lab tests first whether the target is at chance."""
+    """How many images pass the whole network, at most.
+
+    Single deletions share their beginnings: half of the network each, on average.  Once for each target the lab tests
+    whether it is at chance.
+    """
     from resbench.experiments.lesion import DRAW_IMAGES, THIRDS
 
     assert target.data is not None
     images = len(target.data)
     if request.experiment in _DRAWS:
-        return images + _DRAWS[request.experiment] * min(images, DRAW_IMAGES) / THIRDS
-    lesions = 1 + len(target.units) if request.experiment == "single_deletion" else 1
-    return float(images * (1 + lesions))
+        return _DRAWS[request.experiment] * min(images, DRAW_IMAGES) / THIRDS
+    lesions = len(target.units) / 2 if request.experiment == "single_deletion" else 0
+    return images * (1 + lesions)
 
 
 def _shown(seconds: float) -> str:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from resbench.targets.images import Images
@@ -44,6 +47,15 @@ class UserTarget:
     def device(self) -> torch.device:
         """Where the model is."""
         return self.example.device
+
+    @cached_property
+    def misclassified(self) -> NDArray[np.bool_]:
+        """Which of the images the network gets wrong, ``(images,)``; empty without data.  Several experiments ask."""
+        from resbench.targets.classifying import classified_wrong
+
+        if self.data is None:
+            return np.zeros(0, dtype=bool)
+        return classified_wrong(self.model, self.data, self.device)
 
     def to_json(self) -> dict[str, object]:
         """What was measured, for a report's head; no paths."""
