@@ -46,9 +46,11 @@ def fold_batch_norms(graph: Graph, borders: Collection[int] = ()) -> int:
 def _layer_before(graph: Graph, norm: Call, borders: Collection[int]) -> nn.Module | None:
     """The convolution or linear layer whose result only ``norm`` reads."""
     recording = graph.recording
-    if not isinstance(norm.module, nn.modules.batchnorm._BatchNorm) or len(norm.args) != 1 or norm.kwargs:
+    if not isinstance(norm.module, nn.modules.batchnorm._BatchNorm) or not norm.args or norm.kwargs:
         return None
-    given = norm.args[0]
+    given, *further = norm.args
+    if any(argument is not None for argument in further):  # None: an option that is not used, as of our own layers
+        return None
     if not isinstance(given, Ref) or given.value in borders or given.value == recording.input:
         return None
     op = recording.op_of(given.value)
@@ -94,5 +96,5 @@ def _fold(layer: nn.Module, norm: nn.Module) -> bool:
     return True
 
 
-def _unchanged(input: Tensor) -> Tensor:
+def _unchanged(input: Tensor, *_: None) -> Tensor:
     return input
