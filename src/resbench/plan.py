@@ -188,8 +188,10 @@ class Run:
             return
         self._prepared.add(setting)
         if self._sequential is not None:
+            from resbench.experiments.sequential import measure_sequentially
+
             mine = [item for item in self.items if item.setting == setting and not item.reason]
-            lab.measure_sequentially([(item.id, e) for item in mine for e in item.claim.expect], self._sequential)
+            measure_sequentially(lab, [(item.id, e) for item in mine for e in item.claim.expect], self._sequential)
         wanted: list[Request] = []
         for item in self.items:
             for expectation in item.claim.expect if item.setting == setting and not item.reason else ():

@@ -20,7 +20,7 @@ from resbench.experiments import sequential as module
 from resbench.experiments.lab import Lab, TargetLab
 from resbench.experiments.lesion_sequential import parts_of, sweep
 from resbench.experiments.lesion_stopping import Statement, Stopping
-from resbench.experiments.sequential import Sequential
+from resbench.experiments.sequential import Sequential, measure_sequentially
 from resbench.judge import Status, compare
 from resbench.plan import Item
 from resbench.plan import Run as Judging
@@ -65,7 +65,7 @@ def small() -> Lab:
 
 def judge(lab: Lab, *expectations: Expectation, alpha: float = 0.05) -> tuple[list[Measurement], Sequential]:
     sequential = Sequential(alpha)
-    lab.measure_sequentially([(f"c{i}@digits", one) for i, one in enumerate(expectations)], sequential)
+    measure_sequentially(lab, [(f"c{i}@digits", one) for i, one in enumerate(expectations)], sequential)
     return [lab.evaluate(one) for one in expectations], sequential
 
 
@@ -134,7 +134,7 @@ def test_what_is_not_sequential_is_said_and_measured(small: Lab, monkeypatch: py
 def test_a_missing_network_is_not_measured(small: Lab) -> None:
     missing = expectation("lesions.ordinary_median_increase", AtMost(bound=1.0), "resnet110")
     lab, sequential = small, Sequential(0.05)
-    lab.measure_sequentially([("a", missing), ("b", CLEAR)], sequential)
+    measure_sequentially(lab, [("a", missing), ("b", CLEAR)], sequential)
     with pytest.raises(NotMeasured, match="network resnet110 is not trained"):
         lab.evaluate(missing)
     assert lab.evaluate(CLEAR).n
@@ -170,7 +170,7 @@ def test_a_target_without_data_is_not_measured(small: Lab) -> None:
     target = replace(as_target(member.network, *member.test), data=None)
     lab = TargetLab(target)
     lost = expectation("unit_lesions.median_share_lost", AtMost(bound=0.9), "target", least_units=9)
-    lab.measure_sequentially([("a", lost)], Sequential(0.05))
+    measure_sequentially(lab, [("a", lost)], Sequential(0.05))
     with pytest.raises(NotMeasured, match="no data"):
         lab.evaluate(lost)
 

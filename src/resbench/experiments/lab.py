@@ -24,7 +24,6 @@ from resbench.records.partial import PartialResults
 from resbench.records.results import Request, Result
 
 if TYPE_CHECKING:
-    from resbench.experiments.sequential import Sequential
     from resbench.targets.target import UserTarget
 
 __all__ = ["COSTS", "Lab", "Listener", "TargetLab", "workers"]
@@ -106,7 +105,7 @@ class Lab:
             finally:
                 # After Ctrl-C nobody waits for the experiments under way; otherwise all have ended.
                 pool.shutdown(wait=False, cancel_futures=True)
-        with self._operators():
+        with self.operators():
             for request in waiting:
                 if request not in self._results:
                     self._attempt(request, lambda r: self._store(r, self._run(r)))
@@ -139,20 +138,9 @@ class Lab:
             else:
                 arguments.append(self.result(request))
         # Exact and reference quantities are plain arithmetic and must not import torch.
-        with self._operators() if expectation.kind in ("structural", "trained") else nullcontext():
+        with self.operators() if expectation.kind in ("structural", "trained") else nullcontext():
             value = function(*arguments, **expectation.params)
         return value if isinstance(value, Measurement) else Measurement(value)
-
-    def measure_sequentially(self, named: Sequence[tuple[str, Expectation]], sequential: Sequential) -> None:
-        """Run the single deletions that ``named`` expectations read only on as many images as their verdicts need.
-
-        ``named``: every expectation of the run in this setting, with its claim's name.  Call before the rest is
-        measured.
-        """
-        from resbench.experiments.sequential import measure
-
-        with self._operators():
-            measure(self, named, sequential)
 
     def members(self, network: str) -> Sequence[Any]:
         """The members of a network.
@@ -175,7 +163,8 @@ class Lab:
         """Whether nothing else may run beside it."""
         return request.experiment in ALONE
 
-    def _operators(self) -> AbstractContextManager[None]:
+    def operators(self) -> AbstractContextManager[None]:
+        """How many threads torch's operators use while something is measured here."""
         return one_thread()
 
     def _attempt(self, request: Request, action: Callable[[Request], Any]) -> None:
@@ -255,7 +244,7 @@ class TargetLab(Lab):
     def _alone(self, request: Request) -> bool:
         return True
 
-    def _operators(self) -> AbstractContextManager[None]:
+    def operators(self) -> AbstractContextManager[None]:
         return _without_warnings()
 
     def _target(self, name: str) -> UserTarget:

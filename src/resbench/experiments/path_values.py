@@ -23,7 +23,7 @@ from resbench.statistics import percentile_interval
 from resbench.targets.target import UserTarget
 
 if TYPE_CHECKING:
-    from resbench.unravelling import PathOptions
+    from resbench.experiments.path_options import PathOptions
 
 __all__ = ["measured_paths"]
 

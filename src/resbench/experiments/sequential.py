@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from resbench.experiments.lab import Lab
     from resbench.judge import Verdict
 
-__all__ = ["ALPHA", "Sequential", "measure"]
+__all__ = ["ALPHA", "Sequential", "measure_sequentially"]
 
 ALPHA = 0.05
 """As the confidence of the ordinary verdicts, 95 %."""
@@ -62,11 +62,21 @@ class Sequential:
         }
 
 
-def measure(lab: Lab, named: Sequence[tuple[str, Expectation]], sequential: Sequential) -> None:
-    """Decide what can be decided, tell the lab, and write the record; ``named``: claim names and expectations.
+def measure_sequentially(lab: Lab, named: Sequence[tuple[str, Expectation]], sequential: Sequential) -> None:
+    """Run the single deletions that ``named`` expectations read only on as many images as their verdicts need.
 
-    An expectation that needs all images of a network makes its sweep an ordinary one.
+    An expectation that needs all images of a network makes its sweep an ordinary one.  To be called before the rest is
+    measured.
+
+    Args:
+        named: every expectation of the run in the lab's setting, with its claim's name.
+        sequential: gets the record.
     """
+    with lab.operators():
+        _measure(lab, named, sequential)
+
+
+def _measure(lab: Lab, named: Sequence[tuple[str, Expectation]], sequential: Sequential) -> None:
     reading = [(name, one, networks) for name, one in named if (networks := _networks(one))]
     whole = {
         network

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from resbench.errors import UserError
-from resbench.targets.images import Normalisation, moved
 from resbench.targets.models import one_line
+from resbench.targets.normalising import Normalisation, moved
 
 __all__ = ["Files"]
 
