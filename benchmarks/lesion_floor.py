@@ -116,24 +116,22 @@ def convolutions(model: nn.Module, example: Tensor) -> Counter[Convolution]:
     return found
 
 
-def convolution_rate(
-    layers: Mapping[Convolution, int], device: str, threads: int, dtype: torch.dtype, seconds: float = _SECONDS
-) -> float:
+def convolution_rate(layers: Mapping[Convolution, int], device: str, threads: int, dtype: torch.dtype) -> float:
     """Multiply-adds a second over all ``layers``; on a CPU every thread runs a convolution of its own."""
     macs = sum(layer.macs * count for layer, count in layers.items())
-    needed = sum(_image_seconds(layer, device, threads, dtype, seconds) * count for layer, count in layers.items())
+    needed = sum(_image_seconds(layer, device, threads, dtype) * count for layer, count in layers.items())
     return macs / needed if needed else float("nan")
 
 
-def _image_seconds(layer: Convolution, device: str, threads: int, dtype: torch.dtype, seconds: float) -> float:
+def _image_seconds(layer: Convolution, device: str, threads: int, dtype: torch.dtype) -> float:
     """Seconds for one image."""
     if device.startswith("cuda"):
-        return _repeated(partial(_on_gpu, _call(layer, device, dtype)), seconds) / _BATCH
+        return _repeated(partial(_on_gpu, _call(layer, device, dtype))) / _BATCH
     before = torch.get_num_threads()
     try:
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             calls = [_call(layer, device, dtype) for _ in range(threads)]
-            each = list(pool.map(lambda call: _repeated(partial(_seconds, call), seconds), calls))
+            each = list(pool.map(lambda call: _repeated(partial(_seconds, call)), calls))
     finally:
         torch.set_num_threads(before)
     return 1.0 / sum(_BATCH / taken for taken in each)
@@ -145,11 +143,11 @@ def _call(layer: Convolution, device: str, dtype: torch.dtype) -> Callable[[], T
     return partial(F.conv2d, x, weight, None, layer.stride, layer.padding, 1, layer.groups)
 
 
-def _repeated(timed: Callable[[], float], seconds: float) -> float:
+def _repeated(timed: Callable[[], float]) -> float:
     """The median of as many repeats as fit, at least three, after one that is not counted."""
     with torch.inference_mode():
         timed()
-        found, until = list[float](), time.perf_counter() + seconds
+        found, until = list[float](), time.perf_counter() + _SECONDS
         while len(found) < 3 or time.perf_counter() < until:
             found.append(timed())
     return statistics.median(found)

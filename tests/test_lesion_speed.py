@@ -54,6 +54,13 @@ def speed(found: Sweep = SWEEP, mode: str = "single", device: str = "cpu") -> Sp
     )
 
 
+@pytest.fixture(autouse=True)
+def _rates_in_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.lesion_floor._SECONDS", 0.0)
+    monkeypatch.setattr("benchmarks.lesion_floor._BATCH", 2)
+    monkeypatch.setattr("resbench.timing.worker.rates.SECONDS", 0.02)
+
+
 @pytest.fixture(scope="module")
 def target() -> Iterator[UserTarget]:
     before = torch.get_num_threads()
