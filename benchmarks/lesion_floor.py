@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from resbench.lesions.accelerating import arithmetic
 from resbench.lesions.executable import Executable
 from resbench.lesions.plans import Plan
 from resbench.lesions.trie import Step, build, steps_of
@@ -75,11 +76,11 @@ def _costs(executable: Executable, example: Tensor, wanted: set[Step]) -> tuple[
     return costs, stem, counted(lambda: executable.head(value))[1]
 
 
-def matrix_rate(device: str, threads: int, dtype: torch.dtype) -> float:
-    """Multiply-adds a second of the best square matrix product."""
+def matrix_rate(device: str, threads: int, format: str) -> float:
+    """Multiply-adds a second of the best square matrix product.  ``format``: float32, tf32 or bfloat16."""
     from resbench.timing.worker.rates import rates
 
-    word = "bf16" if dtype == torch.bfloat16 else "fp32"
+    word = {"float32": "fp32", "bfloat16": "bf16"}.get(format, format)
     return rates("cuda" if device.startswith("cuda") else f"cpu{threads}", word).macs
 
 
@@ -116,10 +117,12 @@ def convolutions(model: nn.Module, example: Tensor) -> Counter[Convolution]:
     return found
 
 
-def convolution_rate(layers: Mapping[Convolution, int], device: str, threads: int, dtype: torch.dtype) -> float:
+def convolution_rate(layers: Mapping[Convolution, int], device: str, threads: int, format: str) -> float:
     """Multiply-adds a second over all ``layers``; on a CPU every thread runs a convolution of its own."""
+    dtype = torch.bfloat16 if format == "bfloat16" else torch.float32
     macs = sum(layer.macs * count for layer, count in layers.items())
-    needed = sum(_image_seconds(layer, device, threads, dtype) * count for layer, count in layers.items())
+    with arithmetic(format):
+        needed = sum(_image_seconds(layer, device, threads, dtype) * count for layer, count in layers.items())
     return macs / needed if needed else float("nan")
 
 

@@ -40,7 +40,7 @@ GOALS_CUDA = {"single": 6.0}
 """On a GPU, in bfloat16."""
 
 AGREEMENT = 0.999
-"""Share of bfloat16's predictions that are the loop's."""
+"""Share of the predictions on a GPU that are the loop's."""
 
 WHOLE = 10_000
 """Images of a whole test set, for which totals are extrapolated."""
@@ -78,7 +78,7 @@ class Speed:
     def of_floor(self, sweep: Sweep, name: str, rate: str) -> float:
         """The least time for what the contestant computes, over its time."""
         macs = sweep.work.alone if name == LOOP else sweep.work.shared
-        return macs / self.rates[rate][_number_format(name)] / sweep.image_seconds(name)
+        return macs / self.rates[rate][_number_format(name, self.device)] / sweep.image_seconds(name)
 
     def goal(self, mode: str, name: str) -> float | None:
         """That of a contestant; None where there is none for it."""
@@ -89,21 +89,24 @@ class Speed:
     def reached(self, mode: str, name: str) -> bool | None:
         """Whether the median ratio reaches the goal, with predictions that agree as they should."""
         goal, sweep = self.goal(mode, name), self.sweeps[mode]
-        return None if goal is None else statistics.median(sweep.ratios(name)) >= goal and _agrees(sweep, name)
+        return None if goal is None else statistics.median(sweep.ratios(name)) >= goal and self.agrees(sweep, name)
+
+    def agrees(self, sweep: Sweep, name: str) -> bool:
+        """Whether the predictions are the loop's as far as they should be: on a GPU the loop runs in TF32."""
+        found = sweep.differences[name]
+        return found.agreement >= AGREEMENT if self.device.startswith("cuda") else found.identical
 
     @property
     def different(self) -> bool:
         """Whether some prediction differs that is no tie."""
-        return any(not _agrees(sweep, name) for sweep in self.sweeps.values() for name in sweep.differences)
+        return any(not self.agrees(sweep, name) for sweep in self.sweeps.values() for name in sweep.differences)
 
 
-def _number_format(name: str) -> str:
-    return "bfloat16" if name in ("screened", "bfloat16") else "float32"
-
-
-def _agrees(sweep: Sweep, name: str) -> bool:
-    found = sweep.differences[name]
-    return found.agreement >= AGREEMENT if name == "bfloat16" else found.identical
+def _number_format(name: str, device: str) -> str:
+    """In which a contestant multiplies; torch's convolutions on a GPU take TF32 where nobody says otherwise."""
+    if name in ("screened", "bfloat16"):
+        return "bfloat16"
+    return "tf32" if name == LOOP and device.startswith("cuda") else "float32"
 
 
 def measure(
@@ -126,11 +129,10 @@ def measure(
     sweeps = {mode: contest.measure(mode, slices, doing) for mode, slices in modes.items()}
     doing("measuring the rates of this machine")
     layers = convolutions(target.model, target.example)
-    wanted = dict.fromkeys(_number_format(name) for name in (LOOP, *contest.preparation))
-    types = {name: getattr(torch, name) for name in wanted}
+    formats = dict.fromkeys(_number_format(name, device) for name in (LOOP, *contest.preparation))
     rates = {
-        "matrix": {name: matrix_rate(device, threads, dtype) for name, dtype in types.items()},
-        "convolutions": {name: convolution_rate(layers, device, threads, dtype) for name, dtype in types.items()},
+        "matrix": {format: matrix_rate(device, threads, format) for format in formats},
+        "convolutions": {format: convolution_rate(layers, device, threads, format) for format in formats},
     }
     return Speed(
         network=target.name,
@@ -245,7 +247,7 @@ def _sweep_table(speed: Speed, mode: str, sweep: Sweep) -> list[str]:
             for name in goal
         ]
         lines.append(f"goal: at least {speed.goal(mode, goal[0]):g} times: {', '.join(verdicts)}")
-    lines += [_compared(sweep, name) for name in sweep.differences]
+    lines += [_compared(speed, sweep, name) for name in sweep.differences]
     return lines
 
 
@@ -253,13 +255,14 @@ def _range(values: Sequence[float]) -> str:
     return f"{statistics.median(values):.2f} ({min(values):.2f}-{max(values):.2f})"
 
 
-def _compared(sweep: Sweep, name: str) -> str:
+def _compared(speed: Speed, sweep: Sweep, name: str) -> str:
     found = sweep.differences[name]
     told = f"{name}: of {found.predictions:,} predictions "
     if not found.differing:
         return told + "all are the loop's"
-    if name == "bfloat16":
-        return f"{told}{100 * found.agreement:.3f} % are the loop's ({'' if _agrees(sweep, name) else 'not '}enough)"
+    if speed.device.startswith("cuda"):
+        enough = "" if speed.agrees(sweep, name) else "DIFFERENT: "
+        return f"{enough}{told}{100 * found.agreement:.3f} % are the loop's"
     if found.identical:
         return f"{told}{found.differing} differ, ties all (below {TIE:g})"
     return f"DIFFERENT: {told}{found.differing} differ, {found.ties} are ties, by up to {found.widest:.2g}"
