@@ -140,7 +140,7 @@ class Contest:
                 if name != LOOP:
                     found = compared(turn.classes, logits)
                     differences[name] = differences.get(name, Differences(0)) + found
-        once = {name: float(np.median(values)) for name, values in calibration.items()}
+        once = {name: float(np.sum(values)) for name, values in calibration.items()}
         ordered = {name: seconds[name] for name in (LOOP, *self._runners)}
         return Sweep(len(plans), self.size, ordered, once, self._work(plans), differences)
 

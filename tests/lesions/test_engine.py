@@ -90,7 +90,7 @@ def test_what_leads_past_the_units_is_run_whole() -> None:
     assert not prepared.workers
     assert "leads past" in prepared.reason
     plans = all_kinds()
-    assert np.array_equal(predict_live(target, plans, images, 6), plainly(target, plans, images))
+    assert np.array_equal(predict_live(target.model, prepared.units, plans, images, 6), plainly(target, plans, images))
 
 
 class Uncopied(Net):
@@ -196,3 +196,28 @@ def test_batches_are_shared_out_once_each() -> None:
         [0, 1, 2], ((i, torch.zeros(1)) for i in range(50)), lambda worker, start, batch: seen.append(start)
     )
     assert sorted(seen) == list(range(50))
+
+
+class Windowed(Net):
+    """As Swin: the number of images is written into operations within a unit's own call."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for unit in self.units:
+            x = unit(x.reshape(int(x.shape[0]), *x.shape[1:]).view(int(x.shape[0]), -1).view_as(x))
+        return self.classifier(x.mean((2, 3)))
+
+
+def test_units_recorded_with_another_number_of_images() -> None:
+    images = images_of(20)
+    target = made(settled(Windowed()), images)
+    prepared = prepare(target, images.take(range(6))[0], workers=2)
+    assert len(prepared.workers) == 2
+    assert prepared.reason == ""
+    plans = [whole(N), deleted(N, [1])]
+    x, _ = images.take(range(18))
+    with torch.no_grad():
+        expected = target.model(x).argmax(1).numpy()
+    found = predict_live(target.model, prepared.units, plans, images.subset(range(18)), 6)
+    assert np.array_equal(found, predict(prepared.workers, plans, images.subset(range(18)), 6))
+    assert np.array_equal(found[0], expected)

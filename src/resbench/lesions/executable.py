@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from resbench.adapters import CannotAdapt, ResidualUnit, edited, output_of
+from resbench.adapters import CannotAdapt, ResidualUnit, adapt, edited, output_of
 from resbench.adapters.adapting import found_in
 from resbench.adapters.cutting import Cut, cut
 from resbench.adapters.folding import fold_batch_norms
@@ -69,6 +69,7 @@ class Prepared:
     error: float = 0.0
     reason: str = ""
     own: bool = False
+    units: Sequence[ResidualUnit] = ()
 
 
 def prepare(target: Lesionable, example: Tensor, *, workers: int = 1, dtype: torch.dtype = torch.float32) -> Prepared:
@@ -82,17 +83,19 @@ def prepare(target: Lesionable, example: Tensor, *, workers: int = 1, dtype: tor
         workers: threads that will run at the same time; each gets modules of its own, on shared weights.
     """
     reasons = []
+    # A forward pass may have fixed the number of images, and with it the units that were recorded in it.
+    units = adapt(target.model, example, units=target.globs) if len(example) > 1 else target.units
     for build in (_copied, _live):
         try:
             found, folded = build(target, example, workers, dtype)
-            error = _difference(target, found[0], example)
+            error = _difference(target.model, units, found[0], example)
         except (CannotAdapt, NotImplementedError, RuntimeError, TypeError, ValueError, AttributeError) as failure:
             reasons.append(" ".join(str(failure).split()) or type(failure).__name__)
             continue
         if error <= (TOLERANCE if dtype == torch.float32 else float("inf")):
-            return Prepared(found, folded, error, "; ".join(reasons), build is _copied)
+            return Prepared(found, folded, error, "; ".join(reasons), build is _copied, units)
         reasons.append(f"its parts one after the other differ from the whole by {error:.1g}")
-    return Prepared((), reason="; ".join(dict.fromkeys(reasons)))
+    return Prepared((), reason="; ".join(dict.fromkeys(reasons)), units=units)
 
 
 def _copied(
@@ -158,13 +161,13 @@ def step_by_step(executable: Executable, plan: Plan, images: Tensor) -> Tensor:
     return executable.head(value)
 
 
-def _difference(target: Lesionable, executable: Executable, example: Tensor) -> float:
+def _difference(model: nn.Module, units: Sequence[ResidualUnit], executable: Executable, example: Tensor) -> float:
     """Largest difference of the logits from those of the live model, whole and under lesions, relative."""
     worst = 0.0
     with torch.inference_mode():
-        for plan in _tried(target.units):
-            with edited(target.units, plan):
-                expected = output_of(target.model(example)).float()
+        for plan in _tried(units):
+            with edited(units, plan):
+                expected = output_of(model(example)).float()
             found = step_by_step(executable, plan, example)
             scale = float(expected.abs().max()) or 1.0
             difference = float((found - expected).abs().max()) / scale

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
-from resbench.adapters import edited, output_of
-from resbench.lesions.engine import placed, predicted_classes
-from resbench.lesions.executable import Lesionable
+from resbench.adapters import ResidualUnit, edited, output_of
+from resbench.lesions.engine import filled, placed, predicted_classes
 from resbench.lesions.plans import Plan
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ __all__ = ["predict_live"]
 
 
 def predict_live(
-    target: Lesionable,
+    model: nn.Module,
+    units: Sequence[ResidualUnit],
     plans: Sequence[Plan],
     images: Images,
     size: int,
@@ -29,12 +30,12 @@ def predict_live(
     device: torch.device | str = "cpu",
     finished: Callable[[int], None] = lambda images: None,
 ) -> NDArray[np.int32]:
-    """As :func:`resbench.lesions.engine.predict`, of the live model."""
+    """As :func:`resbench.lesions.engine.predict`, of the live model; ``units``: adapted to ``size`` images."""
     found = np.empty((len(plans), len(images)), dtype=np.int32)
     for start, batch in placed(images.batches(size, device)):
         for row, plan in enumerate(plans):
-            with torch.no_grad(), edited(target.units, plan):
-                classes = predicted_classes(output_of(target.model(batch)))
-            found[row, start : start + len(batch)] = classes.cpu().numpy()
+            with torch.no_grad(), edited(units, plan):
+                classes = predicted_classes(output_of(model(filled(batch, size))))
+            found[row, start : start + len(batch)] = classes[: len(batch)].cpu().numpy()
         finished(len(batch))
     return found

@@ -20,7 +20,7 @@ from resbench.lesions.engine import batch_size, predict
 from resbench.lesions.executable import Lesionable, Prepared, prepare
 from resbench.lesions.live import predict_live
 from resbench.lesions.plans import Plan
-from resbench.lesions.screening import screened
+from resbench.lesions.screening import Calibration, screened
 from resbench.records.partial import source_fingerprint
 from resbench.records.places import partial_measurements, write_atomically
 
@@ -60,6 +60,7 @@ class Runner:
         self._workers = 1 if torch.device(self.device).type == "cuda" else max(1, min(self.workers, len(self.images)))
         self._size = batch_size(len(self.images), self._bytes_each(), self._workers)
         example = self.images.take(range(min(self._size, len(self.images))), self.device)[0]
+        self._calibrated: tuple[Sequence[Plan], Calibration | None] = ((), None)
         kind = torch.bfloat16 if self.precision == "bfloat16" else torch.float32
         with arithmetic(self.precision):
             self._exact = prepare(self.target, example, workers=self._workers, dtype=kind)
@@ -142,11 +143,24 @@ class Runner:
     def _predict(self, plans: Sequence[Plan], images: Images, finished: Callable[[int], None]) -> NDArray[np.int32]:
         exact = self._exact.workers
         if not exact:
-            return predict_live(self.target, plans, images, self._size, device=self.device, finished=finished)
+            return predict_live(
+                self.target.model, self._exact.units, plans, images, self._size, device=self.device, finished=finished
+            )
         if self._fast is None:
             return predict(exact, plans, images, self._size, device=self.device, finished=finished)
         fast = self._fast.workers
-        result = screened(fast, exact, plans, images, self._size, device=self.device, finished=finished)
+        known, calibration = self._calibrated
+        result = screened(
+            fast,
+            exact,
+            plans,
+            images,
+            self._size,
+            calibration=calibration if known == plans else None,
+            device=self.device,
+            finished=finished,
+        )
+        self._calibrated = (plans, result.calibration)
         before, count = self.notes.get("screened_images", 0), len(images)
         again = self.notes.get("computed_again", 0.0) * before + result.again * count
         self.notes["screened_images"] = before + count

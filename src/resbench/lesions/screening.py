@@ -41,17 +41,30 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """What bfloat16 does to each plan: ``change``, the largest change of a margin on the first batch; ``near``, the
+    share of its images that have to be computed again; ``speed``: its time over float32's.
+    """
+
+    change: Floats
+    near: Floats
+    speed: float
+
+
+@dataclass(frozen=True)
 class Screened:
     """``classes``: as :func:`resbench.lesions.engine.predict` gives them.
 
     ``again``: share of the predictions that were computed again; ``largest``: the largest change of a margin that was
     seen after the first batch, over what was allowed for; ``exact``: how many lesions were computed in float32 alone.
+    ``calibration``: for more images under the same plans.
     """
 
     classes: NDArray[np.int32]
     again: float
     largest: float
     exact: int
+    calibration: Calibration
 
 
 @dataclass(frozen=True)
@@ -69,6 +82,7 @@ def screened(
     images: Images,
     size: int,
     *,
+    calibration: Calibration | None = None,
     device: torch.device | str = "cpu",
     finished: Callable[[int], None] = lambda images: None,
 ) -> Screened:
@@ -77,12 +91,15 @@ def screened(
     Args:
         fast: bfloat16 executables, one for each thread; they and ``exact`` take batches of up to ``size`` images.
         exact: the same in float32.
+        calibration: an earlier one of the same plans; without it the first batch makes one.
     """
     programs = [steps_of(plan, exact[0].between) for plan in plans]
     sweep = _Sweep(build(programs), len(plans), size, np.empty((len(plans), len(images)), dtype=np.int32))
-    first = next(placed(images.batches(size, device)))[1]
-    speed = sweep.calibrate(_Pair(fast[0], exact[0]), filled(first, size))
-    worth = np.flatnonzero((sweep.expected(speed) < 1.0) & np.isfinite(sweep.change))
+    if calibration is None:
+        first = next(placed(images.batches(size, device)))[1]
+        calibration = sweep.calibrate(_Pair(fast[0], exact[0]), filled(first, size))
+    sweep.change, sweep.near = calibration.change, calibration.near
+    worth = np.flatnonzero((sweep.expected(calibration.speed) < 1.0) & np.isfinite(sweep.change))
     alone = np.setdiff1d(np.arange(len(plans)), worth)
     if len(worth):
         part = sweep.of(worth, programs)
@@ -99,9 +116,9 @@ def screened(
         chosen = [plans[i] for i in alone]
         sweep.classes[alone] = predict(exact, chosen, images, size, device=device, finished=finished)
         if not len(worth):
-            return Screened(sweep.classes, 1.0, 0.0, len(alone))
+            return Screened(sweep.classes, 1.0, 0.0, len(alone), calibration)
     count = len(worth) * len(images)
-    return Screened(sweep.classes, part.again / count, float(part.largest.max()), len(alone))
+    return Screened(sweep.classes, part.again / count, float(part.largest.max()), len(alone), calibration)
 
 
 class _Sweep:
@@ -122,19 +139,19 @@ class _Sweep:
         part.change, part.near = self.change[plans], self.near[plans]
         return part
 
-    def calibrate(self, pair: _Pair, images: Tensor) -> float:
-        """Measure on one batch what bfloat16 changes; returns its time over float32's."""
+    def calibrate(self, pair: _Pair, images: Tensor) -> Calibration:
+        """Measure on one batch what bfloat16 changes."""
         everything = np.ones((self.plans, len(images)), dtype=bool)
         times = []
         for _ in range(2):  # the second time nothing is new to any cache
             start = time.perf_counter()
-            logits = self._fast(pair.fast, images)
+            logits = self._fast(pair.fast, images)  # on the CPU: a GPU has ended
             middle = time.perf_counter()
             exact = self._exact(pair.exact, images, everything)
             times.append((middle - start, time.perf_counter() - middle))
-        self.change = np.stack([_changes(*both).max() for both in zip(logits, exact, strict=True)])
-        self.near = np.array([(_margins(row) < SAFETY * c).mean() for row, c in zip(logits, self.change, strict=True)])
-        return times[-1][0] / times[-1][1]
+        change = np.stack([_changes(*both).max() for both in zip(logits, exact, strict=True)])
+        near = np.array([(_margins(row) < SAFETY * c).mean() for row, c in zip(logits, change, strict=True)])
+        return Calibration(change, near.astype(np.float32), times[-1][0] / times[-1][1])
 
     def expected(self, speed: float) -> NDArray[np.float64]:
         """Expected time of each plan over float32's: bfloat16's, and that of computing again."""
@@ -165,7 +182,7 @@ class _Sweep:
             self.again += int(near.sum())
 
     def _fast(self, executable: Executable, images: Tensor) -> list[Tensor]:
-        """The logits of every plan, ``(images, classes)`` each."""
+        """The logits of every plan, ``(images, classes)`` each, on the CPU."""
         found: list[Tensor] = [images] * self.plans
 
         def leaf(ended: Sequence[int], value: Tensor) -> None:
@@ -175,16 +192,16 @@ class _Sweep:
 
         with torch.inference_mode():
             walk(self.root, executable.stem(images), executable.take, leaf)
-        return found
+            return [logits.cpu() for logits in found]  # at the end: a GPU is not waited for in between
 
     def _exact(self, executable: Executable, images: Tensor, wanted: NDArray[np.bool_]) -> list[Tensor]:
-        """The logits of every plan for the images that it wants, ``(wanted, classes)`` each."""
+        """The logits of every plan for the images that it wants, ``(wanted, classes)`` each, on the CPU."""
         found: list[Tensor] = [images[:0]] * self.plans
         with torch.inference_mode():
             rows = np.flatnonzero(wanted.any(0))
             if len(rows):
                 self._some(executable, self.root, executable.stem(_rows(images, rows)), rows, wanted, found)
-        return found
+            return [logits.cpu() for logits in found]
 
     def _some(
         self,
@@ -217,7 +234,7 @@ def _plans(node: Node) -> list[int]:
 
 
 def _rows(value: Tensor, rows: NDArray[np.intp]) -> Tensor:
-    return value if len(rows) == len(value) else value[torch.from_numpy(rows)]
+    return value if len(rows) == len(value) else value[torch.from_numpy(rows).to(value.device)]
 
 
 def _margins(logits: Tensor) -> Floats:
