@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.lesions.lesion_nets import FixedBatch, Net, Past, images_of, made, plainly, settled
+from tests.lesions.lesion_nets import FixedBatch, Net, Past, PostUnit, images_of, made, plainly, settled
 from torch import Tensor, nn
 
 from resbench.lesions import engine
@@ -198,26 +198,38 @@ def test_batches_are_shared_out_once_each() -> None:
     assert sorted(seen) == list(range(50))
 
 
-class Windowed(Net):
-    """As Swin: the number of images is written into operations within a unit's own call."""
+class Folded(PostUnit):
+    """As Swin's: the number of images is written into operations of the unit's own."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.reshape(int(x.shape[0]), -1).reshape(int(x.shape[0]), *x.shape[1:]))
+
+
+class Flattened(Net):
+    """It takes for granted how images lie in memory."""
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)
         for unit in self.units:
-            x = unit(x.reshape(int(x.shape[0]), *x.shape[1:]).view(int(x.shape[0]), -1).view_as(x))
-        return self.classifier(x.mean((2, 3)))
+            x = unit(x)
+        return self.classifier(x.view(x.size(0), -1).view(x.size(0), 8, -1).mean(2))
 
 
-def test_units_recorded_with_another_number_of_images() -> None:
+@pytest.mark.parametrize("kind", ["written into a unit", "order of numbers"])
+def test_code_that_takes_things_for_granted(kind: str) -> None:
     images = images_of(20)
-    target = made(settled(Windowed()), images)
+    model = Net() if kind == "written into a unit" else Flattened()
+    if kind == "written into a unit":
+        model.units = nn.ModuleList(
+            [Folded(4, 4), Folded(4, 4), PostUnit(4, 8, 2), Folded(8, 8), Folded(8, 8)],
+        )
+    target = made(settled(model), images)
     prepared = prepare(target, images.take(range(6))[0], workers=2)
     assert len(prepared.workers) == 2
-    assert prepared.reason == ""
-    plans = [whole(N), deleted(N, [1])]
-    x, _ = images.take(range(18))
+    assert prepared.folded == 11
+    assert ("view" in prepared.reason) == (kind == "order of numbers")
+    plans = [whole(N), deleted(N, [1]), reordered([1, 0, 2, 3, 4])]
+    found = predict(prepared.workers, plans, images, 6)
+    assert np.array_equal(found, predict_live(target.model, prepared.units, plans, images, 6))
     with torch.no_grad():
-        expected = target.model(x).argmax(1).numpy()
-    found = predict_live(target.model, prepared.units, plans, images.subset(range(18)), 6)
-    assert np.array_equal(found, predict(prepared.workers, plans, images.subset(range(18)), 6))
-    assert np.array_equal(found[0], expected)
+        assert np.array_equal(found[0], target.model(images.take(range(20))[0]).argmax(1).numpy())

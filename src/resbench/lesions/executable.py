@@ -21,6 +21,7 @@ from resbench.lesions.trie import Step
 __all__ = ["Executable", "Prepared", "cut_executable", "prepare", "step_by_step"]
 
 Map = Callable[[Tensor], Tensor]
+_Built = tuple[tuple["Executable", ...], int]
 
 TOLERANCE = 1e-3
 """Of logits, relative to the largest: what folding and another memory layout may change by rounding.  Measured in
@@ -85,7 +86,7 @@ def prepare(target: Lesionable, example: Tensor, *, workers: int = 1, dtype: tor
     reasons = []
     # A forward pass may have fixed the number of images, and with it the units that were recorded in it.
     units = adapt(target.model, example, units=target.globs) if len(example) > 1 else target.units
-    for build in (_copied, _live):
+    for build in (_copied, _copied_in_order, _live):
         try:
             found, folded = build(target, example, workers, dtype)
             error = _difference(target.model, units, found[0], example)
@@ -93,40 +94,59 @@ def prepare(target: Lesionable, example: Tensor, *, workers: int = 1, dtype: tor
             reasons.append(" ".join(str(failure).split()) or type(failure).__name__)
             continue
         if error <= (TOLERANCE if dtype == torch.float32 else float("inf")):
-            return Prepared(found, folded, error, "; ".join(reasons), build is _copied, units)
+            return Prepared(found, folded, error, _once(reasons), build is not _live, units)
         reasons.append(f"its parts one after the other differ from the whole by {error:.1g}")
-    return Prepared((), reason="; ".join(dict.fromkeys(reasons)), units=units)
+    return Prepared((), reason=_once(reasons), units=units)
 
 
-def _copied(
-    target: Lesionable, example: Tensor, workers: int, dtype: torch.dtype
-) -> tuple[tuple[Executable, ...], int]:
+def _once(reasons: Sequence[str]) -> str:
+    return "; ".join(dict.fromkeys(reasons))
+
+
+def _copied(target: Lesionable, example: Tensor, workers: int, dtype: torch.dtype) -> _Built:
+    """In channels-last order, where a core convolves faster."""
+    if example.dim() != 4:
+        raise CannotAdapt("not images")
+    return _copy(target, example, workers, dtype, torch.channels_last)
+
+
+def _copied_in_order(target: Lesionable, example: Tensor, workers: int, dtype: torch.dtype) -> _Built:
+    """For code that takes the order of a tensor's numbers for granted (``x.view(len(x), -1)``)."""
+    return _copy(target, example, workers, dtype, torch.contiguous_format)
+
+
+def _copy(target: Lesionable, example: Tensor, workers: int, dtype: torch.dtype, layout: torch.memory_format) -> _Built:
     model = copy.deepcopy(target.model).eval()
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     found = found_in(model, example[:2], target.globs)
     folded = fold_batch_norms(found.graph, {end for e in found.extents for end in (e.entry, e.output)})
     model = model.to(dtype)
-    if example.dim() == 4:
-        model = model.to(memory_format=torch.channels_last)
+    if layout is torch.channels_last:
+        model = model.to(memory_format=layout)
     weights: dict[int, object] = {id(t): t for t in (*model.parameters(), *model.buffers())}
     copies = [model, *(copy.deepcopy(model, dict(weights)) for _ in range(workers - 1))]
-    return tuple(_of(each, target, example, dtype) for each in copies), folded
+    return tuple(_of(each, target, example, dtype, layout) for each in copies), folded
 
 
-def _live(target: Lesionable, example: Tensor, workers: int, dtype: torch.dtype) -> tuple[tuple[Executable, ...], int]:
+def _live(target: Lesionable, example: Tensor, workers: int, dtype: torch.dtype) -> _Built:
     """One executable whatever ``workers`` are: two threads must not run the same modules."""
     if dtype != torch.float32:
         raise CannotAdapt("only a copy can be of another type")
-    return (_of(target.model, target, example, dtype),), 0
+    return (_of(target.model, target, example, dtype, torch.contiguous_format),), 0
 
 
-def _of(model: nn.Module, target: Lesionable, example: Tensor, dtype: torch.dtype) -> Executable:
-    return cut_executable(cut(model, _laid_out(example).to(dtype), units=target.globs), dtype)
+def _of(
+    model: nn.Module, target: Lesionable, example: Tensor, dtype: torch.dtype, layout: torch.memory_format
+) -> Executable:
+    parts = cut(model, example.contiguous(memory_format=layout).to(dtype), units=target.globs)
+    return cut_executable(parts, dtype, layout)
 
 
-def cut_executable(parts: Cut, dtype: torch.dtype = torch.float32) -> Executable:
-    """A cut network as an executable: images and logits are float32 whatever the type within."""
+def cut_executable(
+    parts: Cut, dtype: torch.dtype = torch.float32, layout: torch.memory_format = torch.contiguous_format
+) -> Executable:
+    """A cut network as an executable: images and logits are float32 whatever the type and order within."""
     units = parts.units
     on_gpu = bool(units) and units[0].example.is_cuda
     runs: list[Map] = graphed(units) if on_gpu else [unit.pieces.get("run", unit.run) for unit in units]
@@ -140,15 +160,11 @@ def cut_executable(parts: Cut, dtype: torch.dtype = torch.float32) -> Executable
     return Executable(
         len(units),
         between,
-        lambda images: parts.stem(_laid_out(images).to(dtype)),
+        lambda images: parts.stem(images.contiguous(memory_format=layout).to(dtype)),
         take,
         lambda x: output_of(parts.head(x)).float(),
         units,
     )
-
-
-def _laid_out(images: Tensor) -> Tensor:
-    return images.contiguous(memory_format=torch.channels_last) if images.dim() == 4 else images
 
 
 def step_by_step(executable: Executable, plan: Plan, images: Tensor) -> Tensor:
