@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from resbench.distributed import Ranks
 from resbench.errors import NotMeasured, UserError
-from resbench.lesions.listing import MODES, Drawing
+from resbench.lesions.listing import MODES, PRECISIONS, Drawing
 from resbench.targets.options import TargetOptions
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor, nn
 
+    from resbench.lesions.plans import Plan
+    from resbench.lesions.running import Runner, Store
     from resbench.targets.images import Images
     from resbench.targets.target import UserTarget
 
 __all__ = ["SCHEMA", "LesionOptions", "lesion", "lesions_of"]
 
 SCHEMA = "resbench.lesion/1"
-
-PRECISIONS = ("float32", "screened", "bfloat16", "tf32")
 
 
 @dataclass(frozen=True)
@@ -113,14 +117,18 @@ def lesion(
     options.check()
     modes_before = [(module, module.training) for module in model.modules()]
     try:
-        return _measured(target_of(model, None, units=units, data=data, seed=seed), options)
+        found = _measured(target_of(model, None, units=units, data=data, seed=seed), options, Ranks())
+        assert found is not None
+        return found
     finally:
         for module, mode in modes_before:
             module.training = mode
 
 
-def lesions_of(described: TargetOptions, options: LesionOptions) -> dict[str, Any]:
+def lesions_of(described: TargetOptions, options: LesionOptions, ranks: Ranks | None = None) -> dict[str, Any] | None:
     """The same of a target that options describe; it is named on standard error, and an interrupted run continued.
+
+    ``ranks``: the processes that share the lesions out; None is returned elsewhere than on rank 0.
 
     Raises:
         UserError, NotMeasured: as for :func:`lesion`.
@@ -131,22 +139,25 @@ def lesions_of(described: TargetOptions, options: LesionOptions) -> dict[str, An
     described.check()
     if not described.data:
         raise UserError("lesions are measured on labelled images: give --data " + _FORMS)
+    among = ranks or Ranks()
+    described = replace(described, device=among.device(described.device))
     check_device(described.device)
-    return _measured(loaded_target(described), options)
+    with among.in_turn() if described.download else nullcontext():
+        target = loaded_target(described)
+    return _measured(target, options, among)
 
 
 _FORMS = "(digits, cifar10:ROOT, imagefolder:ROOT or npz:FILE)"
 
 
-def _measured(target: UserTarget, options: LesionOptions) -> dict[str, Any]:
+def _measured(target: UserTarget, options: LesionOptions, ranks: Ranks) -> dict[str, Any] | None:
     import warnings
 
     import numpy as np
 
     from resbench.lesions.listing import excluded_units, list_lesions
     from resbench.lesions.results import records_of, unit_records
-    from resbench.lesions.running import Runner, Store, fingerprint
-    from resbench.progress import CountProgress
+    from resbench.lesions.running import Runner
     from resbench.records.environment import environment
 
     images = target.data
@@ -154,19 +165,13 @@ def _measured(target: UserTarget, options: LesionOptions) -> dict[str, Any]:
         raise NotMeasured("lesions are measured on labelled images")
     excluded = excluded_units(target.units, options.exclude)
     lesions = list_lesions(target.units, options.modes, options.drawing, excluded, chosen=options.exclude is not None)
-    plans = [each.plan for each in lesions]
     began = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the model's own affair
         runner = Runner(target, images, options.precision, device=target.device, compiled=options.compiled)
-        store = None if options.fresh else Store(fingerprint(target, plans, images.fingerprint(), options.precision))
-        with CountProgress(len(images)) as progress:
-            classes = runner.run(
-                plans, None, store, lambda done: progress.doing(f"{len(plans)} lesions", finished=done)
-            )
-    if store is not None:
-        runner.notes["reused_images"] = store.reused
-        store.clear()
+        classes = _classes(runner, target, [each.plan for each in lesions], options, ranks)
+    if classes is None:
+        return None
     wrong = classes != images.labels.numpy().astype(np.int64)
     return {
         "schema": SCHEMA,
@@ -179,3 +184,54 @@ def _measured(target: UserTarget, options: LesionOptions) -> dict[str, Any]:
         "engine": {**runner.notes, "seconds": time.perf_counter() - began, "lesions": len(lesions)},
         "environment": environment(),
     }
+
+
+def _classes(
+    runner: Runner, target: UserTarget, plans: Sequence[Plan], options: LesionOptions, ranks: Ranks
+) -> NDArray[np.int32] | None:
+    """What every plan predicts, ``(plans, images)``, of all ranks; None elsewhere than on rank 0."""
+    import numpy as np
+
+    from resbench.lesions.running import Store, fingerprint
+
+    images = runner.images
+    # Every rank would find the same; that of one holds should their machines differ.
+    shared = runner.shares(plans, ranks.world) if ranks.world > 1 and ranks.rank == 0 else [list(range(len(plans)))]
+    mine = ranks.share(shared)[0][ranks.rank]
+    own = [plans[i] for i in mine]
+    key = "" if options.fresh else fingerprint(target, own, images.fingerprint(), options.precision)
+    store = Store(key, whole=ranks.world > 1, guard=ranks.undisturbed) if key and own else None
+    began = time.perf_counter()
+    found = _swept(runner, own, store, ranks)
+    reused = store.reused if store is not None else 0
+    parts = ranks.gather((mine, found, {"lesions": len(own), "seconds": time.perf_counter() - began, "reused": reused}))
+    if store is not None:
+        store.clear()
+    if parts is None:
+        return None
+    classes = np.empty((len(plans), len(images)), dtype=np.int32)
+    for positions, part, _ in parts:
+        classes[positions] = part
+    runner.notes["processes"] = ranks.world
+    if ranks.world > 1:
+        runner.notes["ranks"] = [notes for _, _, notes in parts]
+    if key:
+        # Of all lesions: where a rank goes on and another begins, the mean.
+        runner.notes["reused_images"] = round(sum(n["lesions"] * n["reused"] for _, _, n in parts) / len(plans))
+    return classes
+
+
+def _swept(runner: Runner, plans: Sequence[Plan], store: Store | None, ranks: Ranks) -> NDArray[np.int32]:
+    """What this rank's plans predict, with a bar."""
+    import numpy as np
+
+    from resbench.progress import CountProgress
+
+    if not plans:
+        return np.empty((0, len(runner.images)), dtype=np.int32)
+    with CountProgress(len(runner.images)) as progress:
+
+        def finished(images: int) -> None:
+            progress.doing(f"{len(plans)} lesions", finished=images)
+
+        return runner.run(plans, None, store, finished)

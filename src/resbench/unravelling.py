@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from resbench.distributed import Ranks
 from resbench.errors import UserError
 from resbench.experiments.path_options import PathOptions
 from resbench.targets.options import TargetOptions
@@ -75,14 +77,18 @@ def paths(
     try:
         target = target_of(model, example, units=units, survival=survival, data=data, seed=seed)
         images, labels = _all(target) or (target.example, _drawn_labels(target, target.example))
-        return measured_paths(target, images, labels, options)
+        found = measured_paths(target, images, labels, options)
+        assert found is not None
+        return found
     finally:
         for module, mode in modes:
             module.training = mode
 
 
-def paths_of(described: TargetOptions, options: PathOptions) -> dict[str, Any]:
+def paths_of(described: TargetOptions, options: PathOptions, ranks: Ranks | None = None) -> dict[str, Any] | None:
     """The same of a target that options describe; it is named on standard error.
+
+    ``ranks``: the processes that share the work out; None is returned elsewhere than on rank 0.
 
     Without data the images are noise, and the labels drawn; of data, 16 images are drawn where no limit is given.
 
@@ -94,12 +100,15 @@ def paths_of(described: TargetOptions, options: PathOptions) -> dict[str, Any]:
 
     options.check()
     described.check()
+    among = ranks or Ranks()
+    described = replace(described, device=among.device(described.device))
     check_device(described.device)
     if described.data and described.limit is None:
         described = replace(described, limit=_IMAGES)
-    target = loaded_target(described)
+    with among.in_turn() if described.download else nullcontext():
+        target = loaded_target(described)
     images, labels = _all(target) or _noise(target)
-    return measured_paths(target, images, labels, options)
+    return measured_paths(target, images, labels, options, among)
 
 
 def _all(target: UserTarget) -> tuple[Tensor, Tensor] | None:

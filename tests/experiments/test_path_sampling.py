@@ -77,7 +77,7 @@ def test_the_standard_error_is_that_of_repeated_samples(full: Linearised) -> Non
 
 
 def test_a_gradient_of_zero_needs_no_more_paths(full: Linearised, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(path_sampling, "_norms", lambda _full, paths: np.zeros(len(paths)))
+    monkeypatch.setattr(path_sampling, "_norms", lambda _full, drawn, _ranks: [np.zeros(len(paths)) for paths in drawn])
     assert all(one.mean == 0 for one in sample_adaptively(full, seeded()))
 
 

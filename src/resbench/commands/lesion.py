@@ -85,11 +85,13 @@ def lesion(
     deleted, and how far their effects add up.  A deleted unit's shortcut stays.
 
     Exit code 0: measured; 2: bad usage or bad input.  Interrupted (130), it goes on where it was when started again.
+    Under torchrun the lesions are shared out; 1: another process ended.
 
     Example: resbench lesion resnet110-preact --checkpoint FILE --data cifar10:ROOT
 
     Example: resbench lesion mymodel:build --data npz:test.npz --mode single --mode pairs --figure lesions.svg
     """
+    from resbench.distributed import ranks
     from resbench.lesioning import LesionOptions, lesions_of
     from resbench.lesions.listing import Drawing
     from resbench.targets.options import TargetOptions
@@ -120,10 +122,13 @@ def lesion(
 
         check_figure(figure)
     try:
-        found = lesions_of(described, options)
+        with ranks("finished pieces are kept: start the same command again to go on") as among:
+            found = lesions_of(described, options, among)
     except KeyboardInterrupt:
         print("resbench: interrupted; start the same command again to go on", file=sys.stderr)
         raise typer.Exit(130) from None
+    if found is None:  # rank 0 has it
+        return
     try:
         print(_rendered(found, format), flush=True)
     finally:

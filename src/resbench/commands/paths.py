@@ -75,12 +75,14 @@ def paths(
     --sampled as in the paper: the mean norm along single paths, times their number.  The gradient is that of the mean
     loss, at the input of the first unit, in eval mode.
 
-    Exit code 0: measured; 2: bad usage or bad input, or a network that has no paths.
+    Exit code 0: measured; 2: bad usage or bad input, or a network that has no paths.  Under torchrun the groups of
+    images (exact) or the paths are shared out; 1: another process ended.
 
     Example: resbench paths resnet110-preact --data digits
 
     Example: resbench paths torchvision:resnet50 --input 3x64x64 --sampled --figure paths.svg
     """
+    from resbench.distributed import ranks
     from resbench.targets.options import TargetOptions
     from resbench.unravelling import PathOptions, paths_of
 
@@ -113,10 +115,13 @@ def paths(
 
         check_figure(figure)
     try:
-        found = paths_of(described, options)
+        with ranks("nothing is kept") as among:
+            found = paths_of(described, options, among)
     except KeyboardInterrupt:
         print("resbench: interrupted; nothing is kept", file=sys.stderr)
         raise typer.Exit(130) from None
+    if found is None:  # rank 0 has it
+        return
     try:
         _print(found, format)
     finally:

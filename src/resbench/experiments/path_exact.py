@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from resbench.distributed import Ranks
 from resbench.errors import NotMeasured, UserError
 from resbench.experiments.linearised import Linearised
 from resbench.experiments.path_spectrum import Stack, coefficients, signal_by_length, through_units
@@ -86,8 +88,11 @@ def exact_lengths(
     participation: bool = True,
     forward: bool = False,
     memory: int = 2**30,
-) -> ExactLengths:
+    ranks: Ranks | None = None,
+) -> ExactLengths | None:
     """Propagate the polynomial through ``target``, some images at a time (their losses are independent of each other).
+
+    None elsewhere than on rank 0 of ``ranks``, which share these groups out: as many at most as there are groups.
 
     Args:
         longest: lengths 0 to ``longest`` are told apart; by default all.
@@ -104,17 +109,63 @@ def exact_lengths(
     lengths = n + 1 if longest is None or longest >= n else longest + 2
     stages = [unit.stage for unit in target.units]
     rows = max(lengths, 1 + len(set(stages)) + n) if participation else lengths
-    group = images_at_once(target, rows, memory)
-    sums = _Sums()
-    for part, truth in zip(images.split(group), labels.split(group), strict=True):
-        full = linearised_target(target, part, truth, between=True)
-        sums.add(full, coefficients(full, longest=longest), len(part))
+    size = images_at_once(target, rows, memory)
+    among = ranks or Ranks()
+    groups = list(zip(images.split(size), labels.split(size), strict=True))
+    found: dict[int, _Group] = {}
+    for index in range(among.rank, len(groups), among.world):
+        full = linearised_target(target, *groups[index], between=True)
+        group = _of_paths(full, coefficients(full, longest=longest))
         if participation:
-            sums.add_participation(full, stages, len(part))
+            group.through = _of_units(full, stages)
         if forward:
             signal = signal_by_length(full.units, full.units[0].shortcut.source.detach(), longest=longest)
-            sums.forward.append(signal.log_norms().cpu().numpy())
+            group.forward = signal.log_norms().cpu().numpy()
+        found[index] = group
+    parts = among.gather(found)
+    if parts is None:
+        return None
+    sums = _Sums()
+    for index, (_, truth) in enumerate(groups):
+        # In their order, whoever computed them: sums of floating point numbers depend on it.
+        sums.add(parts[index % among.world][index], len(truth))
     return sums.result(len(labels), lengths <= n)
+
+
+@dataclass
+class _Group:
+    """What some images come to; their loss is the mean over them.  On the CPU.
+
+    ``along``: products of the rows with the gradient; ``square``: of the gradient, ``gap`` of its distance from the
+    rows' sum; ``through``: squares, and products with the gradient, of the units' and the stages' rows.
+    """
+
+    log_norms: Floats
+    along: Tensor
+    square: float
+    gap: float
+    through: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    forward: Floats | None = None
+
+
+def _of_paths(full: Linearised, rows: Stack) -> _Group:
+    assert full.ordinary is not None
+    gradient = full.ordinary.double()
+    if not bool(gradient.isfinite().all()):
+        raise NotMeasured("no paths: the gradient is not finite")
+    products = (rows.values.flatten(1).double() @ gradient.flatten()).cpu() * rows.exponents.double().exp2()
+    gap = float((rows.total().double() - gradient).square().sum())
+    return _Group(rows.log_norms().cpu().numpy(), products, float(gradient.square().sum()), gap)
+
+
+def _of_units(full: Linearised, stages: Sequence[int]) -> list[tuple[Tensor, Tensor]]:
+    found = through_units(full, stages)
+    total = found.total.double()
+    stage = total - found.without.double()
+    return [
+        (rows.flatten(1).square().sum(1).cpu(), (rows.flatten(1) @ total.flatten()).cpu())
+        for rows in (found.units.double(), stage)
+    ]
 
 
 class _Sums:
@@ -127,32 +178,17 @@ class _Sums:
         self.squares = self.gaps = 0.0
         self.through: list[tuple[Tensor, Tensor]] = []
 
-    def add(self, full: Linearised, rows: Stack, images: int) -> None:
-        assert full.ordinary is not None
-        gradient = full.ordinary.double()
-        if not bool(gradient.isfinite().all()):
-            raise NotMeasured("no paths: the gradient is not finite")
+    def add(self, group: _Group, images: int) -> None:
         # The loss is the mean over this group; each image's own is so many times larger.
-        self.log_norms.append((rows.log_norms() + math.log(images)).cpu().numpy())
-        products = (rows.values.flatten(1).double() @ gradient.flatten()).cpu() * rows.exponents.double().exp2()
-        self.along = self.along + images**2 * products
-        self.squares += images**2 * float(gradient.square().sum())
-        self.gaps += images**2 * float((rows.total().double() - gradient).square().sum())
-
-    def add_participation(self, full: Linearised, stages: Sequence[int], images: int) -> None:
-        found = through_units(full, stages)
-        total = found.total.double()
-        stage = total - found.without.double()
-        for index, rows in enumerate((found.units.double(), stage)):
-            parts = (
-                images**2 * rows.flatten(1).square().sum(1).cpu(),
-                images**2 * (rows.flatten(1) @ total.flatten()).cpu(),
-            )
-            if len(self.through) > index:
-                before = self.through[index]
-                self.through[index] = (before[0] + parts[0], before[1] + parts[1])
-            else:
-                self.through.append(parts)
+        self.log_norms.append(group.log_norms + math.log(images))
+        self.along = self.along + images**2 * group.along
+        self.squares += images**2 * group.square
+        self.gaps += images**2 * group.gap
+        here = [(images**2 * squares, images**2 * products) for squares, products in group.through]
+        before = self.through or [(torch.zeros_like(a), torch.zeros_like(b)) for a, b in here]
+        self.through = [(a + c, b + d) for (a, b), (c, d) in zip(before, here, strict=True)]
+        if group.forward is not None:
+            self.forward.append(group.forward)
 
     def result(self, images: int, longer: bool) -> ExactLengths:
         if self.squares == 0:

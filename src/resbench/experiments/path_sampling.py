@@ -9,6 +9,7 @@ few paths were drawn.  A length with few paths in all is enumerated instead.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -17,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from resbench.distributed import Ranks
 from resbench.experiments.linearised import Linearised
 from resbench.experiments.path_gradients import draw_paths, path_norms
 from resbench.experiments.path_spectrum import block_rows
@@ -46,7 +48,13 @@ class SampledLength:
 
 
 def sample_adaptively(
-    full: Linearised, generator: torch.Generator, *, precision: float = 0.01, first: int = 8, most: int = 1000
+    full: Linearised,
+    generator: torch.Generator,
+    *,
+    precision: float = 0.01,
+    first: int = 8,
+    most: int = 1000,
+    ranks: Ranks | None = None,
 ) -> list[SampledLength]:
     """Path gradients of every length, more of them where they decide.
 
@@ -54,23 +62,25 @@ def sample_adaptively(
         full: the linearised network and images; a norm is that of the whole batch's gradient of the mean loss.
         precision: of each length's share of the gradient: its standard error, as a fraction.
         first: paths of each length to begin with, at least 2; ``most``: at the end.
+        ranks: processes that share the paths out.  Each draws all of them, and knows all norms after every round.
     """
     if first < 2 or most < first or precision <= 0:
         raise ValueError("sampling needs a positive precision, 2 paths to begin with and no fewer at the end")
-    n = len(full.units)
-    found = []
-    for length in range(n + 1):
-        every = math.comb(n, length) <= first
-        paths = _every(n, length) if every else draw_paths(n, [length], first, generator)[0]
-        found.append(SampledLength(length, _norms(full, paths), every))
+    n, among = len(full.units), ranks or Ranks()
+    every = [math.comb(n, length) <= first for length in range(n + 1)]
+    drawn = [
+        _every(n, length) if every[length] else draw_paths(n, [length], first, generator)[0] for length in range(n + 1)
+    ]
+    norms = _norms(full, drawn, among)
+    found = [SampledLength(length, norms[length], every[length]) for length in range(n + 1)]
     while True:
         missing = [
             (one, count) for one, count in zip(found, _missing(found, n, precision, most), strict=True) if count > 0
         ]
         if not missing:
             return found
-        for one, count in missing:
-            added = _norms(full, draw_paths(n, [one.length], count, generator)[0])
+        drawn = [draw_paths(n, [one.length], count, generator)[0] for one, count in missing]
+        for (one, _), added in zip(missing, _norms(full, drawn, among), strict=True):
             found[one.length] = SampledLength(one.length, np.concatenate([one.norms, added]), False)
 
 
@@ -92,9 +102,16 @@ def _missing(found: list[SampledLength], n: int, precision: float, most: int) ->
     return wanted
 
 
-def _norms(full: Linearised, paths: Tensor) -> NDArray[np.float64]:
+def _norms(full: Linearised, paths: Sequence[Tensor], ranks: Ranks) -> list[NDArray[np.float64]]:
+    """The norms of each group of paths; what goes through a unit together is the same for any number of ranks."""
     block = min((block_rows(unit) for unit in full.units), default=1)
-    return np.asarray(path_norms(full, paths, chunk=block).cpu().numpy())
+    chunks = [(group, rows) for group, every in enumerate(paths) for rows in every.split(block)]
+    mine = [path_norms(full, rows, chunk=block).cpu().numpy() for _, rows in chunks[ranks.rank :: ranks.world]]
+    parts = ranks.share(mine)
+    found: list[list[NDArray[np.float64]]] = [[] for _ in paths]
+    for index, (group, _) in enumerate(chunks):
+        found[group].append(parts[index % ranks.world][index // ranks.world])
+    return [np.concatenate(group) for group in found]
 
 
 def _every(n: int, length: int) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from resbench.distributed import Ranks
 from resbench.errors import NotMeasured
 from resbench.experiments.combinatorics import remaining_path_fraction
 from resbench.experiments.path_exact import Participation, exact_lengths
@@ -28,9 +29,14 @@ if TYPE_CHECKING:
 __all__ = ["measured_paths"]
 
 
-def measured_paths(target: UserTarget, images: Tensor, labels: Tensor, options: PathOptions) -> dict[str, Any]:
-    """Everything about the paths of ``target``, on these images, as plain values."""
-    rows, more = (_sampled if options.sampled else _exact)(target, images, labels, options)
+def measured_paths(
+    target: UserTarget, images: Tensor, labels: Tensor, options: PathOptions, ranks: Ranks | None = None
+) -> dict[str, Any] | None:
+    """Everything about the paths of ``target``, on these images, as plain values; None elsewhere than on rank 0."""
+    found = (_sampled if options.sampled else _exact)(target, images, labels, options, ranks or Ranks())
+    if found is None:
+        return None
+    rows, more = found
     return {
         **_contract(rows, options),
         "method": "sampled" if options.sampled else "exact",
@@ -89,8 +95,8 @@ def _uncertainty(rows: LengthRows, options: PathOptions) -> dict[str, Any]:
 
 
 def _exact(
-    target: UserTarget, images: Tensor, labels: Tensor, options: PathOptions
-) -> tuple[LengthRows, dict[str, Any]]:
+    target: UserTarget, images: Tensor, labels: Tensor, options: PathOptions, ranks: Ranks
+) -> tuple[LengthRows, dict[str, Any]] | None:
     found = exact_lengths(
         target,
         images,
@@ -99,7 +105,10 @@ def _exact(
         participation=options.participation,
         forward=options.forward,
         memory=options.memory,
+        ranks=ranks,
     )
+    if found is None:
+        return None
     rows = over_images(found.log_norms, len(target.units), longer=found.longer)
     lengths = rows.logs.shape[1]
     norms, own = np.exp(found.log_norms), shares_of_images(found.log_norms)
@@ -151,12 +160,14 @@ def _participation(target: UserTarget, units: Participation, stages: Participati
 
 
 def _sampled(
-    target: UserTarget, images: Tensor, labels: Tensor, options: PathOptions
-) -> tuple[LengthRows, dict[str, Any]]:
+    target: UserTarget, images: Tensor, labels: Tensor, options: PathOptions, ranks: Ranks
+) -> tuple[LengthRows, dict[str, Any]] | None:
     full = linearised_target(target, images, labels, between=True)
     generator = torch.Generator().manual_seed(target.seed)
     first = min(8, options.most)
-    found = sample_adaptively(full, generator, precision=options.precision, first=first, most=options.most)
+    found = sample_adaptively(full, generator, precision=options.precision, first=first, most=options.most, ranks=ranks)
+    if ranks.rank > 0:
+        return None
     if not any(one.mean > 0 for one in found):
         raise NotMeasured("no paths: the gradient of every path sampled is zero")
     return over_paths(found, len(target.units)), {

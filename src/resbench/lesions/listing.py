@@ -12,9 +12,10 @@ from resbench.lesions.plans import Plan, deleted, duplicated, pairs, random_orde
 if TYPE_CHECKING:
     from resbench.adapters import ResidualUnit
 
-__all__ = ["MODES", "Drawing", "Lesion", "excluded_units", "list_lesions"]
+__all__ = ["MODES", "PRECISIONS", "Drawing", "Lesion", "excluded_units", "list_lesions"]
 
 MODES = ("single", "multi", "reorder", "duplicate", "pairs")
+PRECISIONS = ("float32", "screened", "bfloat16", "tf32")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import io
 import time
 import zipfile
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,12 +16,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from resbench.errors import NotMeasured
 from resbench.lesions.accelerating import arithmetic, compile_units
+from resbench.lesions.costs import step_costs
 from resbench.lesions.engine import batch_size, predict
 from resbench.lesions.executable import Lesionable, Prepared, prepare
 from resbench.lesions.live import predict_live
 from resbench.lesions.plans import Plan
 from resbench.lesions.screening import Calibration, screened
+from resbench.lesions.sharding import shards
+from resbench.lesions.trie import Step, build, steps_of
 from resbench.records.partial import source_fingerprint
 from resbench.records.places import partial_measurements, write_atomically
 
@@ -29,9 +34,7 @@ if TYPE_CHECKING:
 
     from resbench.targets.images import Images
 
-__all__ = ["PRECISIONS", "Runner", "Store", "fingerprint"]
-
-PRECISIONS = ("float32", "screened", "bfloat16", "tf32")
+__all__ = ["Runner", "Store", "fingerprint"]
 
 _PIECE_SECONDS = 20.0
 """How much work an interruption may cost."""
@@ -105,6 +108,33 @@ class Runner:
             return None
         return fast
 
+    def shares(self, plans: Sequence[Plan], processes: int) -> list[list[int]]:
+        """Which plans each of several processes takes, so that the longest takes least; counted, not timed."""
+        if not self._exact.workers:  # every plan is one whole pass
+            return [list(range(first, len(plans), processes)) for first in range(processes)]
+        return shards(*self._counted(plans), processes)
+
+    def cost(self, plans: Sequence[Plan]) -> float:
+        """Of a sweep, for one image: multiply-adds, and numbers put out, in the tree of steps.
+
+        Raises:
+            NotMeasured: the model is not cut into steps.
+        """
+        if not self._exact.workers:
+            raise NotMeasured(f"no steps to count: {self._exact.reason}")
+        programs, costs = self._counted(plans)
+        return build(programs).cost(costs) / self._size
+
+    def _counted(self, plans: Sequence[Plan]) -> tuple[list[list[Step]], dict[Step, int]]:
+        """Plans as steps, and what the steps cost for one batch."""
+        executable = self._exact.workers[0]
+        programs = [steps_of(plan, executable.between) for plan in plans]
+        example = self.images.take(range(min(self._size, len(self.images))), self.device)[0]
+        steps = {step for program in programs for step in program}
+        # The products of compiled code are not seen.
+        with torch.compiler.set_stance("force_eager") if self.compiled else nullcontext():
+            return programs, step_costs(executable, steps, example)
+
     def run(
         self,
         plans: Sequence[Plan],
@@ -114,6 +144,8 @@ class Runner:
     ) -> NDArray[np.int32]:
         """The class that each plan predicts for each image, ``(plans, images)``.
 
+        Pieces begin where batches do: which images a batch has does not depend on how long a piece took.
+
         Args:
             images: others than those of the runner, of the same shape.
             store: where pieces wait should the run be interrupted.
@@ -121,7 +153,7 @@ class Runner:
         """
         given = self.images if images is None else images
         found = np.empty((len(plans), len(given)), dtype=np.int32)
-        piece, start = _FIRST_PIECE, 0
+        piece, start = self._batches(_FIRST_PIECE), 0
         while start < len(given):
             stored = None if store is None else store.get(start)
             if stored is not None:
@@ -133,12 +165,16 @@ class Runner:
                 began = time.perf_counter()
                 with arithmetic(self.precision):
                     found[:, start:stop] = self._predict(plans, given.subset(range(start, stop)), finished)
-                if store is not None and stop < len(given):
+                if store is not None and (store.whole or stop < len(given)):
                     store.put(start, found[:, start:stop])
                 grown = min(8.0, _PIECE_SECONDS / max(time.perf_counter() - began, 1e-9))
-                piece = max(self._size, int((stop - start) * grown))
+                piece = self._batches(int((stop - start) * grown))
             start = stop
         return found
+
+    def _batches(self, images: int) -> int:
+        """About so many images, in whole batches."""
+        return self._size * max(1, images // self._size)
 
     def _predict(self, plans: Sequence[Plan], images: Images, finished: Callable[[int], None]) -> NDArray[np.int32]:
         exact = self._exact.workers
@@ -197,12 +233,24 @@ def _any_size(prepared: Prepared, example: Tensor) -> bool:
 class Store:
     """Finished pieces of an interrupted sweep, in a folder of its own; whoever runs the same sweep again finds them.
 
+    ``whole``: the last piece is kept as well, since the sweep is only part of what is wanted.  ``guard``: entered while
+    a piece is written.
+
     Raises:
         UserError: the folder cannot be written (from :meth:`put`).
     """
 
-    def __init__(self, key: str, root: Path | None = None):
+    def __init__(
+        self,
+        key: str,
+        root: Path | None = None,
+        *,
+        whole: bool = False,
+        guard: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ):
         self._folder = (root or partial_measurements()) / "lesions" / key
+        self._guard = guard
+        self.whole = whole
         self.reused = 0
 
     def get(self, start: int) -> NDArray[np.int32] | None:
@@ -221,7 +269,8 @@ class Store:
     def put(self, start: int, piece: NDArray[np.int32]) -> None:
         buffer = io.BytesIO()
         np.save(buffer, piece)
-        write_atomically(self._path(start), buffer.getvalue())
+        with self._guard():
+            write_atomically(self._path(start), buffer.getvalue())
 
     def clear(self) -> None:
         """Forget everything: the sweep is complete."""
