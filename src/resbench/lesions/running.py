@@ -101,7 +101,7 @@ class Runner:
         fast = None if reason else prepare(self.target, example, workers=len(self._exact.workers), dtype=torch.bfloat16)
         if fast is not None and len(fast.workers) != len(self._exact.workers):
             reason = fast.reason
-        if not reason and not _any_size(self._exact, example):
+        if not reason and not self._exact.any_size:
             reason = "its forward pass takes batches of one size only"
         if reason:
             self.notes["not_screened"] = reason
@@ -213,21 +213,6 @@ def _multiplies_bfloat16() -> bool:
         return False
     flags = {flag for line in text.splitlines() if line.startswith(("flags", "Features")) for flag in line.split()}
     return bool(flags & {"avx512_bf16", "amx_bf16", "bf16"})
-
-
-def _any_size(prepared: Prepared, example: Tensor) -> bool:
-    """Whether the executables take fewer images than they were recorded with."""
-    from resbench.lesions.executable import step_by_step
-    from resbench.lesions.plans import whole
-
-    one = prepared.workers[0]
-    plan = whole(one.count)
-    with torch.inference_mode():
-        try:
-            part, full = step_by_step(one, plan, example[:1]), step_by_step(one, plan, example)[:1]
-        except (RuntimeError, ValueError):
-            return False
-    return part.shape == full.shape and bool(torch.allclose(part, full, rtol=1e-3, atol=1e-3 * float(full.abs().max())))
 
 
 class Store:
