@@ -201,6 +201,8 @@ def _classes(
     own = [plans[i] for i in mine]
     key = "" if options.fresh else fingerprint(target, own, images.fingerprint(), options.precision)
     store = Store(key, whole=ranks.world > 1, guard=ranks.undisturbed) if key and own else None
+    if store is not None:
+        store.check()
     began = time.perf_counter()
     found = _swept(runner, own, store, ranks)
     reused = store.reused if store is not None else 0

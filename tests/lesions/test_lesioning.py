@@ -278,6 +278,16 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(csv.stdout.splitlines()) >= 1 + 9 + 2
 
 
+def test_nowhere_to_keep_pieces_is_told_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("RESBENCH_CACHE", str(tmp_path / "file"))
+    arguments = ["resnet20-preact", "--data", "digits", "--limit", "24"]
+    failed = run(*arguments)
+    assert isinstance(failed.exception, UserError)
+    assert "set RESBENCH_CACHE" in str(failed.exception)
+    assert run(*arguments, "--fresh").exit_code == 0
+
+
 def test_the_command_needs_data() -> None:
     failed = run("resnet20-preact")
     assert isinstance(failed.exception, UserError)

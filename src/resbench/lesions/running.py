@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from resbench.errors import NotMeasured
+from resbench.errors import NotMeasured, UserError
 from resbench.lesions.accelerating import arithmetic, compile_units
 from resbench.lesions.costs import step_costs
 from resbench.lesions.engine import batch_size, predict
@@ -221,8 +221,6 @@ class Store:
     ``whole``: the last piece is kept as well, since the sweep is only part of what is wanted.  ``guard``: entered while
     a piece is written.
 
-    Raises:
-        UserError: the folder cannot be written (from :meth:`put`).
     """
 
     def __init__(
@@ -255,7 +253,26 @@ class Store:
         buffer = io.BytesIO()
         np.save(buffer, piece)
         with self._guard():
-            write_atomically(self._path(start), buffer.getvalue())
+            self._write(self._path(start), buffer.getvalue())
+
+    def check(self) -> None:
+        """Fail before measuring, not after.
+
+        Raises:
+            UserError: the folder cannot be written.
+        """
+        probe = self._folder / ".resbench-probe"
+        self._write(probe, b"")
+        probe.unlink(missing_ok=True)
+
+    def _write(self, path: Path, content: bytes) -> None:
+        try:
+            write_atomically(path, content)
+        except UserError as error:
+            reason = str(error).rpartition(";")[0]
+            raise UserError(
+                f"{reason}; set RESBENCH_CACHE to a folder for unfinished sweeps, or give --fresh"
+            ) from error
 
     def clear(self) -> None:
         """Forget everything: the sweep is complete."""
