@@ -91,7 +91,7 @@ def test_one_layer_of_a_plain_network_is_gone(module: ModuleType) -> None:
     with torch.no_grad():
         labels = torch.arange(4)
         data = Images.of_tensors(images, labels)
-        body = TargetBody(UserTarget("plain", model, images[:2], units, None, data, True, 0))
+        body = TargetBody(UserTarget("plain", model, images[:2], units, None, data, True, 0, globs=("layer*.*.step*",)))
         whole = [(i,) for i in range(18)]
         for index in (0, 7, 17):
             plan = [() if i == index else step for i, step in enumerate(whole)]

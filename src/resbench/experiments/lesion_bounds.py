@@ -177,9 +177,35 @@ def _downsampling_increase(networks: Sequence[Seen], alpha: float, bounds: Seque
 
 def _interior_layer_errors(networks: Sequence[Seen], alpha: float, bounds: Sequence[float], /, **_: Any) -> Reading:
     (seen,) = networks
-    rows = np.arange(1, seen.lesions - 1)
+    rows = _interior(seen)
     triple = seen.errors(rows, alpha)
     return _reading(triple, _marked(seen, rows, _straddles(triple, bounds)))
+
+
+def _interior_layer_median(networks: Sequence[Seen], alpha: float, bounds: Sequence[float], /, **_: Any) -> Reading:
+    (seen,) = networks
+    rows = _interior(seen)
+    return _reading([float(part) for part in _medians(seen.errors(rows, alpha))], _marked(seen, rows))
+
+
+def _interior(seen: Seen) -> NDArray[np.intp]:
+    """As :func:`resbench.experiments.lesions.interior_layer_errors`: of a user's layers all, which were chosen."""
+    return np.arange(seen.lesions) if "names" in seen.description else np.arange(1, seen.lesions - 1)
+
+
+def _downsampling_against_ordinary(
+    networks: Sequence[Seen], alpha: float, bounds: Sequence[float], /, **_: Any
+) -> Reading:
+    (seen,) = networks
+    changing = np.flatnonzero(np.asarray(seen.description["changes_shape"]))
+    if not len(changing):
+        raise NotMeasured("no deletable unit changes the shape")
+    least = tuple(part.min() for part in seen.increases(changing, alpha / 2.0))
+    medians = _medians(seen.increases(seen.ordinary, alpha / 2.0))
+    tables = [
+        {"ordinary median": float(a), "least downsampling": float(b)} for a, b in zip(medians, least, strict=True)
+    ]
+    return _reading(tables, _marked(seen, np.union1d(changing, seen.ordinary)))
 
 
 def _first_unit_rank(networks: Sequence[Seen], alpha: float, bounds: Sequence[float], /, **_: Any) -> Reading:
@@ -196,7 +222,7 @@ def _first_unit_rank(networks: Sequence[Seen], alpha: float, bounds: Sequence[fl
 
 def _plain_against_residual(networks: Sequence[Seen], alpha: float, bounds: Sequence[float], /, **_: Any) -> Reading:
     plain, residual = networks
-    interior = np.arange(1, plain.lesions - 1)
+    interior = _interior(plain)
     smallest = tuple(part.min() for part in plain.increases(interior, alpha / 2.0))
     median = _medians(residual.increases(residual.ordinary, alpha / 2.0))
     tables = [
@@ -275,7 +301,9 @@ READINGS: Mapping[str, Read] = {
     "lesions.ordinary_mean_increase": _ordinary_mean_increase,
     "lesions.ordinary_share_within": _ordinary_share_within,
     "lesions.downsampling_increase": _downsampling_increase,
+    "lesions.downsampling_against_ordinary": _downsampling_against_ordinary,
     "lesions.interior_layer_errors": _interior_layer_errors,
+    "lesions.interior_layer_median": _interior_layer_median,
     "lesions.first_unit_rank": _first_unit_rank,
     "lesions.plain_against_residual": _plain_against_residual,
     "lesions.increase_by_depth": _increase_by_depth,

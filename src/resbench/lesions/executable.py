@@ -100,7 +100,10 @@ def prepare(target: Lesionable, example: Tensor, *, workers: int = 1, dtype: tor
 def _prepared(target: Lesionable, example: Tensor, workers: int, dtype: torch.dtype) -> Prepared:
     reasons = []
     # A forward pass may have fixed the number of images, and with it the units that were recorded in it.
-    units = adapt(target.model, example, units=target.globs) if len(example) > 1 else target.units
+    try:
+        units = adapt(target.model, example, units=target.globs) if len(example) > 1 else target.units
+    except CannotAdapt:
+        units = target.units
     for build in (_copied, _copied_in_order, _live):
         try:
             found, folded = build(target, example, workers, dtype)
