@@ -129,16 +129,13 @@ def check(
     claims = select_claims(load_claims(), select)
     if model is None:
         return judge_items(items_of(claims, kinds=kinds, settings=settings), {}, "cpu")
+    from resbench.experiments.probes import modes_kept
     from resbench.targets.load import target_of
 
     items = target_items_of(claims, kinds=kinds, settings=settings)
-    modes = [(module, module.training) for module in model.modules()]
-    try:
+    with modes_kept(model):
         target = target_of(model, example, units=units, survival=survival, data=data, seed=seed)
         return judge_on_target(items, target)
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def _check_usage(options: Options) -> None:

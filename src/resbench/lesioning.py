@@ -104,6 +104,7 @@ def lesion(
         >>> max(found["single"], key=lambda record: record["delta"])["name"]
         'layer2.0'
     """
+    from resbench.experiments.probes import modes_kept
     from resbench.targets.load import target_of
 
     options = LesionOptions(
@@ -115,14 +116,10 @@ def lesion(
         fresh=True,
     )
     options.check()
-    modes_before = [(module, module.training) for module in model.modules()]
-    try:
+    with modes_kept(model):
         found = _measured(target_of(model, None, units=units, data=data, seed=seed), options, Ranks())
         assert found is not None
         return found
-    finally:
-        for module, mode in modes_before:
-            module.training = mode
 
 
 def lesions_of(described: TargetOptions, options: LesionOptions, ranks: Ranks | None = None) -> dict[str, Any] | None:
@@ -199,7 +196,11 @@ def _classes(
     shared = runner.shares(plans, ranks.world) if ranks.world > 1 and ranks.rank == 0 else [list(range(len(plans)))]
     mine = ranks.share(shared)[0][ranks.rank]
     own = [plans[i] for i in mine]
-    key = "" if options.fresh else fingerprint(target, own, images.fingerprint(), options.precision)
+    key = (
+        ""
+        if options.fresh
+        else fingerprint(target, own, images.fingerprint(), f"{options.precision} on {target.device.type}")
+    )
     store = Store(key, whole=ranks.world > 1, guard=ranks.undisturbed) if key and own else None
     if store is not None:
         store.check()

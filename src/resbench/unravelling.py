@@ -69,20 +69,17 @@ def paths(
         [1, 8, 28, 56, 70, 56, 28, 8, 1]
     """
     from resbench.experiments.path_values import measured_paths
+    from resbench.experiments.probes import modes_kept
     from resbench.targets.load import target_of
 
     options = PathOptions(sampled, longest, mass, participation, precision, most, memory, forward)
     options.check()
-    modes = [(module, module.training) for module in model.modules()]
-    try:
+    with modes_kept(model):
         target = target_of(model, example, units=units, survival=survival, data=data, seed=seed)
         images, labels = _all(target) or (target.example, _drawn_labels(target, target.example))
         found = measured_paths(target, images, labels, options)
         assert found is not None
         return found
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def paths_of(described: TargetOptions, options: PathOptions, ranks: Ranks | None = None) -> dict[str, Any] | None:

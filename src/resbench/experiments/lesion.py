@@ -7,7 +7,7 @@ those by :mod:`resbench.experiments.lesions`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,7 +20,7 @@ from resbench.errors import NotMeasured
 from resbench.experiments.lesion_target import TargetBody, tested_images
 from resbench.lesions.engine import predict
 from resbench.lesions.executable import Executable
-from resbench.lesions.plans import Plan, reordered
+from resbench.lesions.plans import Plan, deleted, duplicated, random_orders, random_subsets, reordered, whole
 from resbench.lesions.trie import Step as LesionStep
 from resbench.networks.residual import PlainNetwork, ResidualNetwork
 from resbench.networks.units import ComposedUnit
@@ -199,7 +199,7 @@ def single_deletion(member: Member | UserMember) -> dict[str, Any]:
 
 def deletion_plans(parts: Lesionable) -> list[Plan]:
     """The whole network, and each step deleted in turn."""
-    return [_plan(parts), *(_plan(parts, {index: ()}) for index in parts.tested)]
+    return [whole(parts.count), *(deleted(parts.count, [index]) for index in parts.tested)]
 
 
 def multiple_deletion(member: Member | UserMember) -> dict[str, Any]:
@@ -209,12 +209,9 @@ def multiple_deletion(member: Member | UserMember) -> dict[str, Any]:
     ``(runs, images / 3)``.
     """
     parts, data = _prepared_for_draws(member)
-    pool = parts.ordinary
-    generator = np.random.default_rng(41)
-    ks = [k for k in DELETIONS if k <= len(pool) for _ in range(DRAWS)]
-    lesions = [generator.choice(pool, size=k, replace=False).tolist() for k in ks]
-    plans = [_plan(parts, dict.fromkeys(chosen, ())) for chosen in lesions]
-    return {"wrong": _sweep(parts, plans, data), "k": np.array(ks)}
+    lesions = random_subsets(parts.ordinary, DELETIONS, DRAWS, np.random.default_rng(41))
+    plans = [deleted(parts.count, chosen) for chosen in lesions]
+    return {"wrong": _sweep(parts, plans, data), "k": np.array([len(chosen) for chosen in lesions])}
 
 
 def reordering(member: Member | UserMember) -> dict[str, Any]:
@@ -229,18 +226,11 @@ def reordering(member: Member | UserMember) -> dict[str, Any]:
     pairs = parts.pairs
     if not pairs:
         raise NotMeasured("no two units beyond the first of a stage can be exchanged")
-    generator = np.random.default_rng(43)
-    swaps = [k for k in SWAPS for _ in range(ORDERS)]
-    orders = []
-    for k in swaps:
-        order = list(range(parts.count))
-        for choice in generator.integers(len(pairs), size=k):
-            a, b = pairs[int(choice)]
-            order[a], order[b] = order[b], order[a]
-        orders.append(order)
-    tau = [float(kendalltau(range(len(order)), order).statistic) for order in orders]
-    plans = [reordered(order) for order in orders]
-    return {"wrong": _sweep(parts, plans, data), "swaps": np.array(swaps), "tau": np.array(tau)}
+    drawn = random_orders(parts.count, pairs, SWAPS, ORDERS, np.random.default_rng(43))
+    tau = [float(kendalltau(range(len(order)), order).statistic) for _, order in drawn]
+    plans = [reordered(order) for _, order in drawn]
+    swaps = np.array([count for count, _ in drawn])
+    return {"wrong": _sweep(parts, plans, data), "swaps": swaps, "tau": np.array(tau)}
 
 
 def duplication(member: Member | UserMember) -> dict[str, Any]:
@@ -249,11 +239,9 @@ def duplication(member: Member | UserMember) -> dict[str, Any]:
     pool = parts.repeatable
     if not pool:
         raise NotMeasured("no unit beyond the first of a stage can be applied twice")
-    generator = np.random.default_rng(47)
-    ks = [k for k in DUPLICATIONS if k <= len(pool) for _ in range(DUPLICATION_DRAWS)]
-    lesions = [generator.choice(pool, size=k, replace=False).tolist() for k in ks]
-    plans = [_plan(parts, {index: (index, index) for index in chosen}) for chosen in lesions]
-    return {"wrong": _sweep(parts, plans, data), "k": np.array(ks)}
+    lesions = random_subsets(pool, DUPLICATIONS, DUPLICATION_DRAWS, np.random.default_rng(47))
+    plans = [duplicated(parts.count, chosen) for chosen in lesions]
+    return {"wrong": _sweep(parts, plans, data), "k": np.array([len(chosen) for chosen in lesions])}
 
 
 def prepared(member: Member | UserMember) -> tuple[Lesionable, Images]:
@@ -275,10 +263,6 @@ def _prepared_for_draws(member: Member | UserMember) -> tuple[Lesionable, Images
         return parts, data
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(member.target.seed))
     return parts, data.subset(order[:DRAW_IMAGES])
-
-
-def _plan(parts: Lesionable, changes: Mapping[int, tuple[int, ...]] | None = None) -> Plan:
-    return tuple((changes or {}).get(index, (index,)) for index in range(parts.count))
 
 
 def misclassified_under(parts: Lesionable, plans: Sequence[Plan], data: Images) -> NDArray[np.bool_]:
