@@ -47,7 +47,7 @@ class Compiled:
 def compile_units(workers: Sequence[Sequence[ResidualUnit]], *, backend: str = "inductor") -> Compiled:
     """Compile units with ``torch.compile``, once for all of one shape, where that makes them faster.
 
-    On two cores with AVX-512 it gained nothing: 2 of ResNet-56's 27 units were faster compiled, 17.5 seconds were spent,
+    On two cores with AVX-512 it gained nothing: 2 of ResNet-56's 27 units were faster compiled, 17.5 s were spent,
     and sweeps in turns took 0.95 to 1.11 times as long.  Hence it is done on request only.
 
     Args:
