@@ -100,6 +100,9 @@ def check(
     limit: Annotated[
         int | None, typer.Option("--limit", min=2, help="At most so many images of the data, drawn by --seed.")
     ] = None,
+    thorough: Annotated[
+        bool, typer.Option("--thorough", help="Random lesions and paths on all images; takes its time.")
+    ] = False,
     units: Units = None,
     survival: Survival = "",
     against: Annotated[
@@ -146,6 +149,7 @@ def check(
         units=tuple(units or ()),
         survival=survival,
         limit=limit,
+        thorough=thorough,
         against=against,
         against_checkpoint=against_checkpoint,
         device=device,

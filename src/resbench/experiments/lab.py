@@ -35,7 +35,8 @@ _HOMES: Mapping[str, str] = {
     "duplication": "lesion",
     "evaluation": "evaluation",
     "training_curves": "evaluation",
-    "path_gradients": "evaluation",
+    "path_gradients": "path_recording",
+    "path_spectrum": "path_recording",
     "step_times": "speed",
 }
 """The modules of experiments that do not have one of their own name; the function always has it."""
@@ -46,6 +47,7 @@ COSTS: Mapping[str, float] = {
     "single_deletion": 6.0,
     "duplication": 4.0,
     "path_gradients": 5.0,
+    "path_spectrum": 5.0,
     "step_times": 6.0,
     "evaluation": 0.5,
     "training_curves": 0.1,

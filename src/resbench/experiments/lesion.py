@@ -257,9 +257,12 @@ def prepared(member: Member | UserMember) -> tuple[Lesionable, Images]:
 
 
 def _prepared_for_draws(member: Member | UserMember) -> tuple[Lesionable, Images]:
-    """As :func:`prepared`, for many random lesions: of a user's images at most ``DRAW_IMAGES``, drawn by its seed."""
+    """As :func:`prepared`, for many random lesions: of a user's images at most ``DRAW_IMAGES``, drawn by its seed.
+
+    All of them where the target is to be measured thoroughly.
+    """
     parts, data = prepared(member)
-    if not isinstance(member, UserMember) or len(data) <= DRAW_IMAGES:
+    if not isinstance(member, UserMember) or member.target.thorough or len(data) <= DRAW_IMAGES:
         return parts, data
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(member.target.seed))
     return parts, data.subset(order[:DRAW_IMAGES])

@@ -1,7 +1,8 @@
 """How the gradient is distributed over path lengths (Veit 2016, section 5, figure 6), from sampled path gradients.
 
 ``g(k)`` is the mean gradient norm of a path through ``k`` of ``n`` units; the paths of length ``k`` carry
-``C(n, k) g(k)`` together.  Intervals: 95 %, bootstrap over the sampled paths of each length.
+``C(n, k) g(k)`` together.  Intervals: 95 %, bootstrap over the sampled paths of each length, or over groups of images
+where there are several.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from resbench.experiments.path_lengths import central_range
 from resbench.experiments.reading import reads
-from resbench.experiments.resampling import REPLICATES
+from resbench.experiments.resampling import REPLICATES, weighted
 from resbench.records.measurement import Measurement
 from resbench.records.results import Result
 
@@ -29,7 +30,6 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
-_METHOD = "bootstrap over paths"
 
 
 def _log_gradients(result: Result) -> Floats:
@@ -40,14 +40,23 @@ def _log_gradients(result: Result) -> Floats:
     generator = np.random.default_rng(6)
     logs = []
     for member in result:
-        rows = np.asarray(member["norms"], dtype=np.float64)
-        columns = [resampled_means(row[~np.isnan(row)], generator) for row in rows]
+        norms = np.asarray(member["norms"], dtype=np.float64)
         with np.errstate(divide="ignore"):
-            logs.append(np.log(np.stack(columns, axis=1)))
+            logs.append(np.log(_over_groups(norms) if norms.shape[1] > 1 else _over_paths(norms[:, 0], generator)))
     mean = np.mean(logs, axis=0)
     finite = np.isfinite(mean).all(0)
     length = len(finite) if finite.all() else int(np.argmin(finite))
     return np.asarray(mean[:, :length])
+
+
+def _over_paths(norms: Floats, generator: np.random.Generator) -> Floats:
+    """Means of ``(lengths, paths)`` of one group of images; each length's paths are resampled by themselves."""
+    return np.stack([resampled_means(row[~np.isnan(row)], generator) for row in norms], axis=1)
+
+
+def _over_groups(norms: Floats) -> Floats:
+    """Means of ``(lengths, groups, paths)``; all lengths of a group of images are resampled together."""
+    return weighted(norms.mean(2), 0)
 
 
 def resampled_means(values: Floats, generator: np.random.Generator) -> Floats:
@@ -83,7 +92,12 @@ def _shares(result: Result) -> Floats:
 
 def _scalar(rows: Floats, result: Result, detail: str = "") -> Measurement:
     paths = sum(int((~np.isnan(np.asarray(member["norms"]))).sum()) for member in result)
-    return Measurement(float(rows[0]), replicates=rows[1:].tolist(), method=_METHOD, n=paths, detail=detail)
+    return Measurement(float(rows[0]), replicates=rows[1:].tolist(), method=_method(result), n=paths, detail=detail)
+
+
+def _method(result: Result) -> str:
+    groups = np.asarray(result[0]["norms"]).shape[1]
+    return "bootstrap over paths" if groups == 1 else "bootstrap over groups of images, each with its own paths"
 
 
 @reads(("path_gradients", "network"))
@@ -122,4 +136,4 @@ def mean_length(result: Result, *, network: str) -> Measurement:
 def effective_range(result: Result, *, network: str) -> Measurement:
     """The lengths between the 2.5 % and the 97.5 % point of the gradient: ``[low, high]`` units."""
     rows = [list(central_range(row)) for row in _shares(result).tolist()]
-    return Measurement(rows[0], replicates=rows[1:], method=_METHOD)
+    return Measurement(rows[0], replicates=rows[1:], method=_method(result))

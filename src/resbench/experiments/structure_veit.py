@@ -133,7 +133,7 @@ def _untrained(stages: int, units: int, paths_per_length: int) -> tuple[dict[str
     generator = torch.Generator().manual_seed(0)
     labels = torch.arange(len(batch))
     norms = sample_path_gradients(network.train(), batch, labels, range(units + 1), paths_per_length, generator)
-    return ({"norms": norms.numpy()},)
+    return ({"norms": norms[:, None].numpy()},)
 
 
 def untrained_decay_fit(stages: int = 3, units: int = 54, paths_per_length: int = 8) -> Measurement:

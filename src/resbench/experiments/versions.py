@@ -13,9 +13,10 @@ __all__ = ["VERSIONS"]
 VERSIONS: Mapping[str, int] = {
     "evaluation": 1,
     "single_deletion": 1,
-    "multiple_deletion": 1,
-    "reordering": 1,
-    "duplication": 1,
-    "path_gradients": 1,
+    "multiple_deletion": 2,
+    "reordering": 2,
+    "duplication": 2,
+    "path_gradients": 2,
+    "path_spectrum": 1,
 }
 """Those that can be recorded."""

@@ -182,19 +182,19 @@ def _seconds_per_image(target: UserTarget) -> float:
 
 
 def _passes(request: Request, target: UserTarget) -> float:
-    """How many images pass the whole network, at most.
+    """How many images pass the whole network, at most; a pass backwards along a path counts like one forwards.
 
     Single deletions share their beginnings: half of the network each, on average.  Once for each target the lab tests
     whether it is at chance.
     """
-    from resbench.experiments.lesion import DRAW_IMAGES, THIRDS
+    from resbench.experiments.lesion import THIRDS
 
     assert target.data is not None
-    images = len(target.data)
+    images, units = len(target.data), len(target.units)
     if request.experiment in _DRAWS:
-        return _DRAWS[request.experiment] * min(images, DRAW_IMAGES) / THIRDS
-    lesions = len(target.units) / 2 if request.experiment == "single_deletion" else 0
-    return images * (1 + lesions)
+        return _DRAWS[request.experiment] * images / THIRDS
+    each = {"single_deletion": 1 + units / 2, "path_gradients": 1 + units, "path_spectrum": (1 + units) / 10}
+    return images * each.get(request.experiment, 1.0)
 
 
 def _shown(seconds: float) -> str:

@@ -91,6 +91,7 @@ class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             std=",".join(map(repr, network.std)),
             units=tuple(network.units),
             limit=limit,
+            thorough=True,
             device=device,
             seed=self.seed,
             roots=(root,),

@@ -124,6 +124,7 @@ def _loaded(options: TargetOptions, checkpoint: Checkpoint | None, data: Images 
         trained=checkpoint is not None or (data is not None and _seems_trained(model, data, example.device)),
         seed=options.seed,
         globs=options.units,
+        thorough=options.thorough,
     )
 
 

@@ -19,6 +19,7 @@ class TargetOptions:
 
     ``target``: ``MODULE:CALLABLE``, a zoo name, ``torchvision:NAME``, ``timm:NAME`` or ``transformers:NAME``.
     ``data``: ``digits``, ``cifar10:ROOT``, ``imagefolder:ROOT`` or ``npz:FILE``.  ``limit``: how many images at most.
+    ``thorough``: random lesions and paths on all images; it takes its time.
     ``download``: fetch CIFAR-10 where ROOT lacks it.
     ``against``, ``against_checkpoint``: the network that the target is compared with.
     ``roots``: folders besides the current one that MODULE is looked for in.
@@ -34,6 +35,7 @@ class TargetOptions:
     units: tuple[str, ...] = ()
     survival: str = ""
     limit: int | None = None
+    thorough: bool = False
     device: str = "cpu"
     seed: int = 0
     against: str = ""
@@ -62,6 +64,8 @@ class TargetOptions:
             raise UserError(f"{prefix}mean and {prefix}std go with {prefix}data")
         if self.limit is not None and not self.data:
             raise UserError(f"{prefix}limit goes with {prefix}data")
+        if self.thorough and not self.data:
+            raise UserError(f"{prefix}thorough goes with {prefix}data")
         parse_channels(self.mean, "mean")
         parse_channels(self.std, "std")
         parse_input(self.input)
