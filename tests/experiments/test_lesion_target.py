@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,10 +14,10 @@ from torch.nn import functional as F
 
 from resbench.adapters import adapt
 from resbench.errors import NotMeasured
-from resbench.experiments import accuracy, evaluation, lesion, lesions, paths
+from resbench.experiments import accuracy, evaluation, lesion, lesions, path_recording, paths
 from resbench.experiments.lab import Lab
 from resbench.experiments.linearised import linearised
-from resbench.experiments.path_gradients import sample_paths
+from resbench.experiments.path_gradients import gradient_by_length_exact, sample_paths
 from resbench.experiments.path_target import linearised_target
 from resbench.records.places import baselines
 from resbench.targets.images import Images
@@ -108,7 +108,7 @@ def test_what_is_missing_is_said(users: UserMember) -> None:
     images, labels = users.test.take(range(300))
     noise = Images.of_tensors(torch.randn_like(images), labels)
     guessing = replace(users.target, data=noise).members[0]
-    for experiment in (lesion.single_deletion, lesion.reordering, evaluation.evaluation, evaluation.path_gradients):
+    for experiment in (lesion.single_deletion, lesion.reordering, evaluation.evaluation, path_recording.path_gradients):
         with pytest.raises(NotMeasured, match="no data: give --data"):
             experiment(without)
         with pytest.raises(NotMeasured, match=r"at chance on these data \(error \d+\.\d %, n = 300\)"):
@@ -122,6 +122,37 @@ def test_many_images_are_drawn_for_random_lesions_only(users: UserMember, monkey
     monkeypatch.setattr(lesion, "DRAWS", 1)
     assert lesion.multiple_deletion(users)["wrong"].shape[1] == 30
     assert lesion.single_deletion(users)["wrong"].shape[1] == 300
+    thorough = replace(users.target, thorough=True).members[0]
+    assert lesion.multiple_deletion(thorough)["wrong"].shape[1] == 100
+
+
+def test_thorough_paths_use_every_image_once(users: UserMember, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert users.test is not None
+    target = replace(users.target, thorough=True, data=users.test.subset(range(26)))
+    taken: list[int] = []
+    take = Images.take
+
+    def seen(self: Images, indices: Sequence[int], device: torch.device | None = None) -> tuple[Tensor, Tensor]:
+        taken.extend(int(index) for index in indices)
+        return take(self, indices, device)
+
+    monkeypatch.setattr(Images, "take", seen)
+    norms = path_recording.path_gradients(target.members[0])["norms"]
+    assert norms.shape == (10, 6, 1)
+    assert len(set(taken)) == len(taken) == 24, "six groups of four, the rest left out"
+    assert taken != sorted(taken), "neighbours are often of one class"
+    assert len(np.unique(norms[1])) > 1
+
+
+def test_the_recorded_spectrum_is_that_of_each_image(users: UserMember) -> None:
+    assert users.test is not None
+    target = replace(users.target, data=users.test.subset(range(5)))
+    found = path_recording.path_spectrum(target.members[0])["log_norms"]
+    order = torch.randperm(5, generator=torch.Generator().manual_seed(0))
+    images, labels = users.test.take(order)
+    for column in range(5):
+        rows = gradient_by_length_exact(target.model, images[[column]], labels[[column]])
+        np.testing.assert_allclose(found[:, column], rows.flatten(1).norm(dim=1).log(), atol=1e-3)
 
 
 def test_paths_sum_to_the_gradient_and_are_those_of_our_own_network(own: Member, users: UserMember) -> None:
@@ -131,8 +162,8 @@ def test_paths_sum_to_the_gradient_and_are_those_of_our_own_network(own: Member,
     expected = linearised(own.network, images, labels)  # type: ignore[arg-type]
     one, other = (sample_paths(each, range(10), 4, torch.Generator().manual_seed(0)) for each in (expected, full))
     torch.testing.assert_close(other, one, rtol=1e-4, atol=0)
-    norms = evaluation.path_gradients(users)["norms"]
-    assert norms.shape == (10, 32)
+    norms = path_recording.path_gradients(users)["norms"]
+    assert norms.shape == (10, 1, 32)
     assert paths.decay_fit(({"norms": norms},), network="target").value > 0.5
 
 

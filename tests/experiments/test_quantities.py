@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from resbench.errors import NotMeasured
-from resbench.experiments import accuracy, curves, lesions, paths, speed
+from resbench.experiments import accuracy, curves, exact_paths, lesions, paths, speed
 from resbench.experiments.reading import requests_of
 from resbench.experiments.resampling import REPLICATES, image_weights, pooled_errors, resampled_draws
 from resbench.records.results import Request
@@ -153,7 +153,7 @@ def test_bootstrap_spread_is_the_binomial_one() -> None:
 
 
 def spectrum(rate: float, n: int = 20, paths: int = 4) -> tuple[dict[str, Any]]:
-    return ({"norms": np.repeat(rate ** np.arange(n + 1)[:, None], paths, axis=1)},)
+    return ({"norms": np.repeat(rate ** np.arange(n + 1)[:, None, None], paths, axis=2)},)
 
 
 def test_exponential_paths_give_the_binomial_closed_form() -> None:
@@ -173,9 +173,38 @@ def test_exponential_paths_give_the_binomial_closed_form() -> None:
 
 
 def test_lengths_that_underflow_are_cut() -> None:
-    norms = np.repeat(0.25 ** np.arange(21)[:, None], 4, axis=1)
+    norms = np.repeat(0.25 ** np.arange(21)[:, None, None], 4, axis=2)
     norms[15:] = 0.0
     assert paths.decay_rate(({"norms": norms},), network="n").value == pytest.approx(0.25)
+
+
+def test_lengths_of_one_group_of_images_vary_together() -> None:
+    """Groups whose gradients differ by a common factor leave the rate certain; its own paths by themselves do not."""
+    sizes = np.exp(np.random.default_rng(0).normal(size=64))
+    rates = 0.25 ** np.arange(11)[:, None]
+    grouped, alone = ({"norms": (rates * sizes)[:, :, None]},), ({"norms": (rates * sizes)[:, None]},)
+    certain, spread = (paths.decay_rate(result, network="n") for result in (grouped, alone))
+    assert certain.value == pytest.approx(0.25)
+    assert np.ptp(certain.replicates or []) < 1e-9 < 1e-3 < np.ptp(spread.replicates or [])
+    assert (certain.method, spread.method) == (
+        "bootstrap over groups of images, each with its own paths",
+        "bootstrap over paths",
+    )
+
+
+def test_the_exact_spectrum_of_exponential_lengths_is_binomial() -> None:
+    n, rate = 12, 0.5
+    carried = [math.log(math.comb(n, k)) + k * math.log(rate) for k in range(n + 1)]
+    sizes = np.random.default_rng(0).normal(size=40)
+    result = ({"log_norms": np.array(carried)[:, None] + sizes},)
+    measured = exact_paths.mean_length(result, network="n")
+    assert measured.value == pytest.approx(n * rate / (1 + rate))
+    assert measured.n == 40
+    decay = exact_paths.decay_rate(result, network="n")
+    assert decay.value == pytest.approx(rate)
+    assert decay.interval == pytest.approx((rate, rate))
+    with pytest.raises(NotMeasured, match="fewer than two lengths"):
+        exact_paths.decay_rate(({"log_norms": np.array([[0.0, 0.0], [-np.inf, -np.inf]])},), network="n")
 
 
 def test_accuracy() -> None:
