@@ -14,6 +14,7 @@ import torch
 from resbench.data.digits import Dataset, digits
 from resbench.networks.copies import initialise
 from resbench.networks.residual import NetworkSpec, PlainSpec, build
+from resbench.targets.images import Images
 from resbench.training.loop import Curves
 from resbench.training.target import Member
 
@@ -60,18 +61,13 @@ def make_member(spec: NetworkSpec | PlainSpec, data: Dataset, *, half: int = 0, 
     """An untrained network with plausible BN statistics, on a few images."""
     network = build(spec)
     initialise(network, [half])
-    train, test = data.train(half), data.test(half)
+    train, test = Images.of_tensors(*data.train(half)), Images.of_tensors(*data.test(half))
     network.train()
     with torch.no_grad():
-        network(train[0][:256])
+        network(train.take(range(256))[0])
     network.eval()
-    return Member(
-        network,
-        half,
-        (train[0][:images], train[1][:images]),
-        (test[0][:images], test[1][:images]),
-        Curves((1.0, 0.5), (3.0, 3.0), (0.1, 0.2)),
-    )
+    few = range(images)
+    return Member(network, half, train.subset(few), test.subset(few), Curves((1.0, 0.5), (3.0, 3.0), (0.1, 0.2)))
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -37,14 +37,13 @@ def own(request: pytest.FixtureRequest) -> Member:
     """A committed network that resbench trained on the digits."""
     lab = Lab("digits", baselines() / "checkpoints" / "digits")
     member: Member = lab._target(request.param).members[0]
-    images, labels = member.test
-    return replace(member, test=(images[:300], labels[:300]))
+    return replace(member, test=member.test.subset(range(300)))
 
 
 @pytest.fixture
 def users(own: Member) -> UserMember:
     """The same network, as if a user had brought it."""
-    return as_target(own.network, *own.test).members[0]
+    return as_target(own.network, *own.test.take(range(300))).members[0]
 
 
 @pytest.mark.parametrize(
@@ -156,7 +155,7 @@ def test_the_recorded_spectrum_is_that_of_each_image(users: UserMember) -> None:
 
 
 def test_paths_sum_to_the_gradient_and_are_those_of_our_own_network(own: Member, users: UserMember) -> None:
-    images, labels = (part[:4] for part in own.test)
+    images, labels = own.test.take(range(4))
     full = linearised_target(users.target, images, labels)
     assert len(full.units) == 9
     expected = linearised(own.network, images, labels)  # type: ignore[arg-type]

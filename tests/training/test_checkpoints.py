@@ -50,7 +50,7 @@ def test_round_trip(path: Path, trained: list[TrainedCopy], data: Dataset) -> No
         assert member.curves.loss == pytest.approx(copy.curves.loss, rel=1e-3)
         assert not member.network.training
         assert [u.test_scale for u in member.network.residual_units()] == [0.75, 0.5]  # type: ignore[union-attr]
-        assert torch.equal(member.test[1], data.test(member.half)[1])
+        assert torch.equal(member.test.labels, data.test(member.half)[1])
 
 
 def test_weights_beyond_half_precision_survive(tmp_path: Path, trained: list[TrainedCopy], data: Dataset) -> None:

@@ -7,6 +7,7 @@ import threading
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from resbench.errors import NotMeasured
@@ -19,13 +20,16 @@ __all__ = ["evaluation", "training_curves"]
 _GLOBAL_GENERATOR = threading.Lock()
 """Dropout draws from the process's own generator, which experiments running beside each other must not share."""
 
+_BATCH = 1024
+"""More than half of the digits, whose training statistics are those of the whole half."""
+
 
 def evaluation(member: Member | UserMember) -> dict[str, Any]:
     """Test and training behaviour.
 
     Returns ``wrong``: booleans ``(1, test images)``; ``training_loss``: nats ``(1, training images)``, of the network
-    in training mode (batch statistics over the whole half, dropout active, all units) on the images as they are: the
-    loss that training minimised, without its augmentation.  Of a user's network ``wrong`` alone: what it was trained
+    in training mode (batch statistics over 1,024 images, dropout active, all units) on the images as they are: the loss
+    that training minimised, without its augmentation.  Of a user's network ``wrong`` alone: what it was trained
     on is not known.
     """
     if isinstance(member, UserMember):
@@ -33,20 +37,22 @@ def evaluation(member: Member | UserMember) -> dict[str, Any]:
         return {"wrong": member.target.misclassified[None]}
     network = member.network
     with torch.inference_mode():
-        images, labels = member.test
-        logits = network(images)
-        wrong = (logits.argmax(1) != labels) | ~torch.isfinite(logits).all(1)
+        wrong = [_wrong(network(images), labels) for images, labels in member.test.batches(_BATCH, member.device)]
         trained = copy.deepcopy(network).train()
         if hasattr(trained, "sampler"):
             trained.sampler = None
-        images, labels = member.train
+        batches = member.train.batches(_BATCH, member.device)
         with _GLOBAL_GENERATOR, torch.random.fork_rng():
             torch.manual_seed(member.half)
-            training_loss = F.cross_entropy(trained(images), labels, reduction="none")
+            losses = [F.cross_entropy(trained(images), labels, reduction="none") for images, labels in batches]
     return {
-        "wrong": wrong.cpu().numpy()[None],
-        "training_loss": training_loss.double().cpu().numpy()[None],
+        "wrong": torch.cat(wrong).cpu().numpy()[None],
+        "training_loss": torch.cat(losses).double().cpu().numpy()[None],
     }
+
+
+def _wrong(logits: Tensor, labels: Tensor) -> Tensor:
+    return (logits.argmax(1) != labels) | ~torch.isfinite(logits).all(1)
 
 
 def training_curves(member: Member | UserMember) -> dict[str, Any]:

@@ -52,6 +52,7 @@ DUPLICATIONS = tuple(range(1, 11))
 DUPLICATION_DRAWS = 6
 THIRDS = 3
 """Each random lesion is tested on one third of the images in turn: lesions differ more than images do."""
+_BATCH = 2048
 DRAW_IMAGES = 1800
 """As many as the digits have, which gave enough power: a user's 50,000 would only take longer."""
 
@@ -74,6 +75,7 @@ class Lesionable(Protocol):
     @property
     def pairs(self) -> list[tuple[int, int]]: ...
     def describe(self) -> dict[str, NDArray[Any]]: ...
+    def wrong(self, plans: Sequence[Plan], data: Images) -> NDArray[np.bool_]: ...
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ class Body:
     steps: tuple[Step, ...]
     head: Map
     stages: tuple[int, ...]
+    device: torch.device
 
     @property
     def stage_firsts(self) -> frozenset[int]:
@@ -130,19 +133,19 @@ class Body:
             "changes_shape": np.array([step.changes_shape for step in self.steps]),
         }
 
-    def wrong(self, plans: Sequence[Plan], images: Tensor, labels: Tensor) -> NDArray[np.bool_]:
+    def wrong(self, plans: Sequence[Plan], data: Images) -> NDArray[np.bool_]:
         """Whether each image is misclassified under each plan, ``(plans, images)``.
 
         What plans have in common is computed once.  Deleting a step that is not deletable leaves nothing that could be
         right.
         """
-        rows = np.ones((len(plans), len(labels)), dtype=bool)
+        rows = np.ones((len(plans), len(data)), dtype=bool)
         possible = [row for row, plan in enumerate(plans) if self._possible(plan)]
         if possible:
             executable = Executable(self.count, frozenset(), self.stem, self._take, self.head)
-            given = Images.of_tensors(images, labels)
-            classes = predict([executable], [plans[row] for row in possible], given, len(labels), device=images.device)
-            rows[possible] = classes != labels.cpu().numpy()
+            size = min(_BATCH, len(data))
+            classes = predict([executable], [plans[row] for row in possible], data, size, device=self.device)
+            rows[possible] = classes != data.labels.numpy()
         return rows
 
     def _possible(self, plan: Plan) -> bool:
@@ -165,7 +168,7 @@ def body(network: ResidualNetwork | PlainNetwork) -> Body:
         return _plain_body(network)
     steps = tuple(Step(unit, _without(unit), True, unit.changes_shape) for unit in network.residual_units())
     stages = tuple(stage for stage, count in enumerate(network.spec.units) for _ in range(count))
-    return Body(network.stem, steps, network.head, stages)
+    return Body(network.stem, steps, network.head, stages, _device(network))
 
 
 def _without(unit: ComposedUnit) -> Map:
@@ -183,7 +186,11 @@ def _plain_body(network: PlainNetwork) -> Body:
 
     count = len(network.layers)
     steps = tuple(Step(applied(i), removed(i), i > 0, i == 0) for i in range(count))
-    return Body(lambda x: x, steps, network.head, (0,) * count)
+    return Body(lambda x: x, steps, network.head, (0,) * count, _device(network))
+
+
+def _device(network: ResidualNetwork | PlainNetwork) -> torch.device:
+    return next(network.parameters()).device
 
 
 def single_deletion(member: Member | UserMember) -> dict[str, Any]:
@@ -253,7 +260,7 @@ def prepared(member: Member | UserMember) -> tuple[Lesionable, Images]:
     if isinstance(member, UserMember):
         data = tested_images(member)
         return TargetBody(member.target), data
-    return body(member.network), Images.of_tensors(*member.test)
+    return body(member.network), member.test
 
 
 def _prepared_for_draws(member: Member | UserMember) -> tuple[Lesionable, Images]:
@@ -270,10 +277,7 @@ def _prepared_for_draws(member: Member | UserMember) -> tuple[Lesionable, Images
 
 def misclassified_under(parts: Lesionable, plans: Sequence[Plan], data: Images) -> NDArray[np.bool_]:
     """Whether each image is misclassified under each plan, ``(plans, images)``."""
-    if isinstance(parts, TargetBody):
-        return parts.wrong(plans, data)
-    assert isinstance(parts, Body)
-    return parts.wrong(plans, *data.take(range(len(data))))
+    return parts.wrong(plans, data)
 
 
 def _sweep(parts: Lesionable, plans: Sequence[Plan], data: Images) -> NDArray[np.bool_]:

@@ -82,9 +82,8 @@ def _linearised(member: Member | UserMember, generator: torch.Generator) -> Line
         return linearised_target(member.target, *data.take(chosen, member.target.device))
     if not isinstance(member.network, ResidualNetwork):
         raise TypeError("a plain network has one path")
-    images, labels = member.train
-    chosen = _chosen(len(labels), _IMAGES, generator).to(labels.device)
-    return linearised(member.network, images[chosen], labels[chosen])
+    chosen = _chosen(len(member.train), _IMAGES, generator)
+    return linearised(member.network, *member.train.take(chosen, member.device))
 
 
 def _groups(member: UserMember, generator: torch.Generator) -> Iterator[Linearised]:

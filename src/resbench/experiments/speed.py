@@ -36,7 +36,7 @@ def step_times(member: Member | UserMember) -> dict[str, Any]:
         raise NotMeasured("a target has no variant without stochastic depth to be timed against")
     spec = member.network.spec
     assert isinstance(spec, NetworkSpec)
-    images, labels = member.train[0][:_BATCH], member.train[1][:_BATCH]
+    images, labels = member.train.take(range(min(_BATCH, len(member.train))))
     steps = {}
     for name in ("constant", "stochastic"):
         network = ResidualNetwork(spec)

@@ -25,6 +25,7 @@ from resbench.errors import NotMeasured, Stale, UserError
 from resbench.networks.residual import ResidualNetwork, build
 from resbench.records.environment import environment
 from resbench.records.places import write_atomically
+from resbench.targets.images import Images
 from resbench.training.loop import Curves, TrainedCopy, apply_test_scaling
 from resbench.training.recipes import Recipe
 from resbench.training.target import Member, Target
@@ -171,15 +172,9 @@ def _member(
     if isinstance(network, ResidualNetwork):
         apply_test_scaling(network, recipe)
     network.eval().requires_grad_(False).to(device)
-    train, test = data.train(half), data.test(half)
+    train, test = (Images.of_tensors(*images) for images in (data.train(half), data.test(half)))
     curve = {key: tuple(value) for key, value in curves[str(half)].items()}
-    return Member(
-        network,
-        half,
-        (train[0].to(device), train[1].to(device)),
-        (test[0].to(device), test[1].to(device)),
-        Curves(**curve),
-    )
+    return Member(network, half, train, test, Curves(**curve))
 
 
 def _rounded(curves: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor
+import torch
 
 from resbench.networks.residual import PlainNetwork, ResidualNetwork
+from resbench.targets.images import Images
 from resbench.training.loop import Curves
 from resbench.training.recipes import Recipe
 
@@ -15,16 +16,18 @@ __all__ = ["Member", "Target"]
 
 @dataclass(frozen=True)
 class Member:
-    """One trained network (eval mode) with the images it was trained on and those it is tested on.
-
-    Images are float32 ``(N, C, H, W)``, normalised; labels int64 ``(N,)``.
-    """
+    """One trained network (eval mode) with the images it was trained on and those it is tested on."""
 
     network: ResidualNetwork | PlainNetwork
     half: int
-    train: tuple[Tensor, Tensor]
-    test: tuple[Tensor, Tensor]
+    train: Images
+    test: Images
     curves: Curves
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is, and its images go."""
+        return next(self.network.parameters()).device
 
 
 @dataclass(frozen=True)

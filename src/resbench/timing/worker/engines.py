@@ -29,11 +29,13 @@ def _network(batch: int) -> tuple[nn.Module, Tensor, Tensor]:
 
 def _lesion(batch: int, plans: Callable[[int], list[Plan]]) -> tuple[nn.Module, Tensor, Callable[[], object]]:
     from resbench.experiments.lesion import body
+    from resbench.targets.images import Images
 
     network, images, labels = _network(batch)
     parts = body(network)  # type: ignore[arg-type]
     chosen = plans(parts.count)
-    return network, images, lambda: parts.wrong(chosen, images, labels)
+    given = Images.of_tensors(images, labels)
+    return network, images, lambda: parts.wrong(chosen, given)
 
 
 def _without(count: int, deleted: set[int]) -> Plan:
