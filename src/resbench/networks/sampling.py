@@ -69,15 +69,37 @@ class Sampler(Protocol):
         """The probability of each unit to be used, length ``units``."""
         ...
 
+    def states(self) -> list[Tensor]:
+        """What the next draws depend on, uint8, one tensor a copy."""
+        ...
 
-class Survival:
+    def restore(self, states: Sequence[Tensor]) -> None:
+        """Go on from :meth:`states`."""
+        ...
+
+
+class _Seeded:
+    """One generator a copy."""
+
+    def __init__(self, seeds: Sequence[int]):
+        self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    def states(self) -> list[Tensor]:
+        return [generator.get_state() for generator in self._generators]
+
+    def restore(self, states: Sequence[Tensor]) -> None:
+        for generator, state in zip(self._generators, states, strict=True):
+            generator.set_state(state)
+
+
+class Survival(_Seeded):
     """Stochastic depth: unit ``l`` survives with probability ``p_l``, independently (Huang, equation 2)."""
 
     def __init__(self, probabilities: Sequence[float], seeds: Sequence[int]):
         for p in probabilities:
             _check_probability(p)
+        super().__init__(seeds)
         self._probabilities = torch.tensor(tuple(probabilities), dtype=torch.float64)
-        self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
 
     def draw(self) -> Tensor:
         n = len(self._probabilities)
@@ -88,14 +110,14 @@ class Survival:
         return tuple(self._probabilities.tolist())
 
 
-class ExactlyK:
+class ExactlyK(_Seeded):
     """Effective-path training: exactly ``k`` of ``n`` units, drawn uniformly (Veit, section 5: 23 of 54)."""
 
     def __init__(self, n: int, k: int, seeds: Sequence[int]):
         if not 0 <= k <= n:
             raise ValueError(f"cannot use exactly {k} of {n} units")
+        super().__init__(seeds)
         self._n, self._k = n, k
-        self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
 
     def draw(self) -> Tensor:
         keep = torch.zeros(len(self._generators), self._n, dtype=torch.bool)

@@ -7,7 +7,6 @@ normalisation act element- or channel-wise).
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from resbench.networks import sampling
 from resbench.networks.copies import CopiesBatchNorm2d, copy_state, initialise
 from resbench.networks.residual import PlainNetwork, ResidualNetwork, build
 from resbench.networks.sampling import Sampler
+from resbench.training.course import Course, EpochRow
 from resbench.training.recipes import Recipe
 
 __all__ = ["Copy", "Curves", "TrainedCopy", "apply_test_scaling", "make_sampler", "prepare_for_test", "train"]
@@ -44,11 +44,16 @@ class Curves:
     ``loss``: mean cross-entropy of the epoch's mini-batches (train mode, augmented), nats.
     ``depth``: mean number of units that the passes used.
     ``stem_gradient``: mean absolute gradient of the first convolution's weights (Huang 2016, figure 7).
+    ``training_error``: percent of the epoch's mini-batches; ``validation_error``, ``test_error``: at the epoch's end, in
+    the state that is tested.  Empty where it was not measured.
     """
 
     loss: tuple[float, ...]
     depth: tuple[float, ...]
     stem_gradient: tuple[float, ...]
+    training_error: tuple[float, ...] = ()
+    validation_error: tuple[float, ...] = ()
+    test_error: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,16 +73,6 @@ def make_sampler(recipe: Recipe, n_units: int, seeds: Sequence[int]) -> Sampler 
     return sampling.make_sampler(recipe.sampling, n_units, recipe.sampling_value, [seed + 7_000_003 for seed in seeds])
 
 
-def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
-    """One cycle: linear from a tenth to the peak over the first 30 %, cosine to zero after; or He's two drops."""
-    done = step / steps
-    if recipe.schedule == "steps":
-        return recipe.lr * 0.1 ** sum(done >= drop for drop in (0.5, 0.75))
-    if done < 0.3:
-        return recipe.lr * (0.1 + 0.9 * done / 0.3)
-    return recipe.lr * 0.5 * (1.0 + math.cos(math.pi * (done - 0.3) / 0.7))
-
-
 def train(
     recipe: Recipe, data: Dataset, copies: Sequence[Copy], *, progress: Progress | None = None
 ) -> list[TrainedCopy]:
@@ -89,57 +84,22 @@ def train(
     seeds = [copy.seed * 2 + copy.half for copy in copies]
     network = build(recipe.network, copies=len(copies))
     initialise(network, seeds)
-    units = len(network.units) if isinstance(network, ResidualNetwork) else 0
     if isinstance(network, ResidualNetwork):
-        network.sampler = make_sampler(recipe, units, seeds)
+        network.sampler = make_sampler(recipe, len(network.units), seeds)
     batches = _Batches(recipe, data, copies, seeds)
-    optimiser = torch.optim.SGD(
-        network.parameters(),
-        lr=recipe.lr,
-        momentum=recipe.momentum,
-        nesterov=recipe.nesterov,
-        weight_decay=recipe.weight_decay,
-        fused=True,
-    )
-    # A dropped unit has a zero gradient, not none: it keeps its momentum and weight decay, as in the authors' code.
-    for parameter in network.parameters():
-        parameter.grad = torch.zeros_like(parameter)
-    stem = next(m for m in network.modules() if isinstance(m, nn.Conv2d)).weight
-    steps = recipe.epochs * batches.per_epoch
-    rows: list[list[Tensor]] = []
-    step, spent = 0, 0.0
+    course = Course(network.train(), recipe, batches.size)
+    rows: list[EpochRow] = []
+    spent = 0.0
     for epoch in range(recipe.epochs):
-        network.train()
-        losses, depths, gradients = [], [], []
         for images, labels in batches.epoch():
             started = time.perf_counter()
-            for group in optimiser.param_groups:
-                group["lr"] = learning_rate(recipe, step, steps)
-            optimiser.zero_grad(set_to_none=False)
-            logits = network(images)
-            loss = copy_losses(logits, labels)
-            loss.sum().backward()
-            optimiser.step()
+            course.step(images, labels)
             spent += time.perf_counter() - started
-            step += 1
-            losses.append(loss.detach())
-            assert stem.grad is not None
-            gradients.append(stem.grad.unflatten(0, (len(copies), -1)).abs().mean((1, 2, 3, 4)))
-            drawn = network.last_draw if isinstance(network, ResidualNetwork) else None
-            depths.append(torch.full((len(copies),), float(units)) if drawn is None else drawn.sum(1).float())
-        rows.append([torch.stack(series).mean(0) for series in (losses, depths, gradients)])
+        rows.append(course.end_epoch())
         if progress is not None:
             progress(epoch + 1, recipe.epochs)
     prepare_for_test(network, recipe, batches.all_images())
-    return _split(network, copies, rows, spent / max(1, step))
-
-
-def copy_losses(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross-entropy ``(copies,)`` of logits ``(N, K)`` or ``(N, copies, K)`` and labels ``(N, copies)``."""
-    if logits.dim() == 2:
-        logits = logits.unsqueeze(1)
-    losses = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
-    return losses.view(labels.shape).mean(0)
+    return _split(network, copies, rows, spent / max(1, course.done))
 
 
 def prepare_for_test(network: ResidualNetwork | PlainNetwork, recipe: Recipe, images: Tensor) -> None:
@@ -211,15 +171,16 @@ class _Batches:
 
 
 def _split(
-    network: ResidualNetwork | PlainNetwork, copies: Sequence[Copy], rows: list[list[Tensor]], seconds: float
+    network: ResidualNetwork | PlainNetwork, copies: Sequence[Copy], rows: Sequence[EpochRow], seconds: float
 ) -> list[TrainedCopy]:
     state = network.state_dict()
     result = []
     for index, copy in enumerate(copies):
-        loss, depth, gradient = (tuple(float(row[kind][index]) for row in rows) for kind in range(3))
-        result.append(
-            TrainedCopy(
-                copy, copy_state(state, index, len(copies)), Curves(loss, depth, gradient), seconds, len(copies)
-            )
+        curves = Curves(
+            loss=tuple(float(row.loss[index]) for row in rows),
+            depth=tuple(float(row.depth[index]) for row in rows),
+            stem_gradient=tuple(float(row.stem_gradient[index]) for row in rows),
+            training_error=tuple(float(row.error[index]) for row in rows),
         )
+        result.append(TrainedCopy(copy, copy_state(state, index, len(copies)), curves, seconds, len(copies)))
     return result

@@ -1,0 +1,248 @@
+"""Training one network as a paper says: one seed, on one device, to be interrupted and continued at any step."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from resbench.data.cifar10 import split
+from resbench.errors import UserError
+from resbench.lesions.accelerating import arithmetic
+from resbench.networks.copies import initialise
+from resbench.networks.residual import PlainNetwork, ResidualNetwork, build
+from resbench.targets.images import Images
+from resbench.training.course import Course
+from resbench.training.crops import Crops
+from resbench.training.loop import Curves, apply_test_scaling, make_sampler, prepare_for_test
+from resbench.training.recipes import Recipe
+from resbench.training.schedules import total_steps
+from resbench.training.state import RunState, read_state, write_state
+
+if TYPE_CHECKING:
+    from resbench.data.cifar10 import ImageSet
+
+__all__ = ["PRECISIONS", "Trained", "train_network"]
+
+PRECISIONS = ("float32", "tf32", "bf16")
+_TESTED_AT_ONCE = 1000
+_KEPT_EVERY = 120.0
+"""Seconds of training that a killed run may lose."""
+
+Report = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network of ``recipe`` in the state that is tested, and what its training showed.
+
+    ``seconds_per_step``: of the steps alone, without evaluation.  ``diverged``: the epoch (from 1) in which the loss
+    became infinite or NaN, and training ended; None otherwise.
+    """
+
+    recipe: Recipe
+    seed: int
+    state: dict[str, Tensor]
+    curves: Curves
+    seconds_per_step: float
+    images_per_second: float
+    diverged: int | None
+    device: str
+    precision: str
+
+
+def train_network(
+    name: str,
+    recipe: Recipe,
+    data: ImageSet,
+    *,
+    seed: int,
+    device: str = "cpu",
+    precision: str = "float32",
+    keep: Path | None = None,
+    until: float | None = None,
+    report: Report | None = None,
+) -> Trained | None:
+    """Train ``recipe``'s network; None if it was stopped before the end.
+
+    Args:
+        name: of the network, for messages.
+        keep: where the state of the run is kept every two minutes and when it is stopped; a run of the same network,
+            recipe, data, seed, device and precision goes on from it, as if it had never stopped.
+        until: ``time.monotonic()`` after which no further step is begun.
+        report: told of the steps done and of all, at every epoch and once in a while.
+
+    Raises:
+        UserError: an unknown precision, or a state that cannot be read or written.
+    """
+    if precision not in PRECISIONS:
+        raise UserError(f"--precision {precision}: one of {', '.join(PRECISIONS)}")
+    cuda = [torch.device(device)] if device.startswith("cuda") else []
+    with torch.random.fork_rng(devices=cuda), arithmetic(precision):
+        torch.manual_seed(seed)
+        run = _Run(name, recipe, data, seed, device, precision, keep)
+        return run.finish(until, report)
+
+
+@dataclass
+class _Best:
+    """The state with the lowest validation error so far; the first of equals."""
+
+    error: float = math.inf
+    state: dict[str, Tensor] = field(default_factory=dict)
+
+
+class _Run:
+    def __init__(
+        self, name: str, recipe: Recipe, data: ImageSet, seed: int, device: str, precision: str, keep: Path | None
+    ):
+        self.recipe, self.seed, self.device, self.precision, self.keep = recipe, seed, device, precision, keep
+        self.identity = {
+            "network": name,
+            "recipe": recipe.fingerprint,
+            "data": data.fingerprint,
+            "seed": str(seed),
+            "device": device,
+            "precision": precision,
+        }
+        train, validation = split(data, recipe.validation)
+        self.crops = Crops(
+            data.train[train].to(device),
+            data.train_labels[train].to(device),
+            mean=data.mean,
+            std=data.std,
+            batch=recipe.batch,
+            shift=recipe.shift,
+            flip=recipe.flip,
+            seed=seed,
+        )
+        whole = Images.of_pixels(data.train, data.train_labels, mean=data.mean, std=data.std)
+        self.validation = whole.subset(validation) if recipe.validation else None
+        self.test = Images.of_pixels(data.test, data.test_labels, mean=data.mean, std=data.std)
+        self.steps = total_steps(recipe, len(train))
+        self.network = _network(recipe, seed, device)
+        self.course = Course(self.network, recipe, len(train), precision=precision)
+        self.curves = Curves((), (), ())
+        self.best = _Best()
+        self.spent, self.diverged = 0.0, False
+        self._restore()
+
+    def finish(self, until: float | None, report: Report | None) -> Trained | None:
+        kept = time.monotonic()
+        while self.course.done < self.steps and not self.diverged:
+            epoch, first = divmod(self.course.done, self.crops.per_epoch)
+            last = min(self.crops.per_epoch, self.steps - epoch * self.crops.per_epoch)
+            started = time.perf_counter()
+            for index in range(first, last):
+                now = time.monotonic()
+                if until is not None and now >= until:
+                    self._clock(started)
+                    self._keep()
+                    return None
+                if now - kept > _KEPT_EVERY:
+                    self._clock(started)
+                    self._keep()
+                    if report is not None:
+                        report(self.course.done, self.steps)
+                    kept, started = now, time.perf_counter()
+                self.course.step(*self.crops.make(epoch, index))
+            self._clock(started)
+            self._end_epoch()
+            if report is not None:
+                report(self.course.done, self.steps)
+        return self._trained()
+
+    def _clock(self, started: float) -> None:
+        if self.device.startswith("cuda"):
+            torch.cuda.synchronize()
+        self.spent += time.perf_counter() - started
+
+    def _end_epoch(self) -> None:
+        row = self.course.end_epoch()
+        losses = float(row.loss)
+        self.diverged = not math.isfinite(losses)
+        validation = None if self.validation is None else self._error(self.validation)
+        if validation is not None and validation < self.best.error:
+            self.best = _Best(validation, {k: v.clone() for k, v in self.network.state_dict().items()})
+        self.curves = Curves(
+            (*self.curves.loss, losses),
+            (*self.curves.depth, float(row.depth)),
+            (*self.curves.stem_gradient, float(row.stem_gradient)),
+            training_error=(*self.curves.training_error, float(row.error)),
+            validation_error=(*self.curves.validation_error, *([] if validation is None else [validation])),
+            test_error=(*self.curves.test_error, self._error(self.test)),
+        )
+
+    def _error(self, images: Images) -> float:
+        """Percent, in the state that the recipe tests."""
+        self.network.eval()
+        wrong = torch.zeros((), dtype=torch.int64, device=self.device)
+        with torch.inference_mode():
+            for batch, labels in images.batches(_TESTED_AT_ONCE, self.device):
+                logits = self.course.logits(batch.contiguous(memory_format=torch.channels_last))
+                wrong += ((logits.argmax(1) != labels) | ~torch.isfinite(logits).all(1)).sum()
+        self.network.train()
+        return 100.0 * int(wrong) / len(images)
+
+    def _trained(self) -> Trained:
+        if self.recipe.tested == "best-validation" and self.best.state:
+            self.network.load_state_dict(self.best.state)
+        elif self.recipe.reestimate and not self.diverged:
+            prepare_for_test(self.network, self.recipe, self._sample())
+        seconds = self.spent / max(1, self.course.done)
+        return Trained(
+            recipe=self.recipe,
+            seed=self.seed,
+            state={key: value.detach().cpu().contiguous().clone() for key, value in self.network.state_dict().items()},
+            curves=self.curves,
+            seconds_per_step=seconds,
+            images_per_second=self.recipe.batch / seconds if seconds else 0.0,
+            diverged=len(self.curves.loss) if self.diverged else None,
+            device=self.device,
+            precision=self.precision,
+        )
+
+    def _sample(self) -> Tensor:
+        """Training images as the network sees them, for BN statistics."""
+        return torch.cat([self.crops.make(0, index)[0] for index in range(min(64, self.crops.per_epoch))])
+
+    def _keep(self) -> None:
+        if self.keep is None:
+            return
+        tensors, values = self.course.state()
+        tensors = tensors | {f"best.{name}": value for name, value in self.best.state.items()}
+        tensors["random.cpu"] = torch.get_rng_state()
+        if self.device.startswith("cuda"):
+            tensors["random.cuda"] = torch.cuda.get_rng_state(torch.device(self.device))
+        values = values | {"curves": asdict(self.curves), "spent": self.spent, "best": self.best.error}
+        write_state(self.keep, RunState(self.identity, tensors, values))
+
+    def _restore(self) -> None:
+        state = None if self.keep is None else read_state(self.keep, self.identity)
+        if state is None:
+            return
+        own = {k: v for k, v in state.tensors.items() if not k.startswith(("best.", "random."))}
+        self.course.restore(own, state.values)
+        best = {k.removeprefix("best."): v.to(self.device) for k, v in state.tensors.items() if k.startswith("best.")}
+        self.best = _Best(state.values["best"], best)
+        self.curves = Curves(**{key: tuple(values) for key, values in state.values["curves"].items()})
+        self.spent = state.values["spent"]
+        torch.set_rng_state(state.tensors["random.cpu"])
+        if self.device.startswith("cuda"):
+            torch.cuda.set_rng_state(state.tensors["random.cuda"], torch.device(self.device))
+
+
+def _network(recipe: Recipe, seed: int, device: str) -> ResidualNetwork | PlainNetwork:
+    """Initialised on the CPU, so that a seed is the same network everywhere."""
+    network = build(recipe.network)
+    initialise(network, [seed])
+    if isinstance(network, ResidualNetwork):
+        network.sampler = make_sampler(recipe, len(network.units), [seed])
+        apply_test_scaling(network, recipe)
+    return network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
