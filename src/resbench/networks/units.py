@@ -40,7 +40,9 @@ class UnitSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``body``: ``basic`` (two 3x3 layers), ``bottleneck`` (1x1, 3x3, 1x1 with four times the width at its ends) or
     ``single`` (one 3x3 layer, He table 3's 1-layer skip).  ``down``: what a dimension-changing unit does on its
     shortcut (Huang's text pools, He's and Veit's nets and Huang's first code subsample).  ``gate_bias`` is the initial
-    ``b_g`` of a gate ``g(x) = sigmoid(W_g x + b_g)`` (element-wise; it reads what the shortcut carries).
+    ``b_g`` of a gate ``g(x) = sigmoid(W_g x + b_g)`` (element-wise; it reads what the shortcut carries).  ``dropout``:
+    the probability to drop an input of the branch's last convolution in training (as in Wide ResNets, Zagoruyko 2016,
+    section 2.4; on the shortcut it is ``shortcut = "dropout"``).
     """
 
     order: Order = "preact"
@@ -50,6 +52,7 @@ class UnitSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     branch_scale: float = 1.0
     gate_bias: float = 0.0
     down: Down = "pool"
+    dropout: float = 0.0
 
     @property
     def expansion(self) -> int:
@@ -232,6 +235,8 @@ def _branch_layers(
             layers += [CopiesBatchNorm2d(ins, copies=copies), nn.ReLU()]
         if spec.order == "relu-only-preact" and not leading:
             layers.append(nn.ReLU())
+        if spec.dropout and index == last:
+            layers.append(nn.Dropout(spec.dropout))
         layers.append(CopiesConv2d(ins, outs, kernel, stride=step, bias=spec.order == "no-norm", copies=copies))
         if spec.order in ("original", "relu-before-add", "relu-only-preact") or (
             spec.order == "bn-after-add" and index < last

@@ -226,6 +226,8 @@ def branch_layers(unit: ComposedUnit) -> str:
 def _layer(module: nn.Module) -> str:
     if isinstance(module, CopiesConv2d):
         return f"conv{module.kernel_size[0]}x{module.kernel_size[1]}"
+    if isinstance(module, nn.Dropout):
+        return f"dropout {module.p:g}"
     return "BN" if isinstance(module, CopiesBatchNorm2d) else "ReLU"
 
 
