@@ -74,7 +74,10 @@ def refused(run: Run) -> Any:
         ((*NET, *SIZE, "--device", "cuda:99"), "--device cuda:99: not usable here"),
         ((*NET, *SIZE, "--checkpoint", "nowhere.pt"), "--checkpoint nowhere.pt: No such file"),
         ((*NET, "--data", "mnist"), "write digits, cifar10:ROOT, imagefolder:ROOT or npz:FILE"),
-        ((*NET, "--data", "cifar10:nowhere"), "no CIFAR-10 there, or a damaged one; --download fetches it"),
+        (
+            (*NET, "--data", "cifar10:nowhere"),
+            "no CIFAR-10 there: its folder cifar-10-batches-py is looked for in nowhere",
+        ),
         ((*NET, "--data", "digits", "--download"), "--download goes with --data cifar10:ROOT"),
         ((*NET, *SIZE, "--download"), "--download goes with --data cifar10:ROOT"),
         (("--download",), "--download goes with --target"),

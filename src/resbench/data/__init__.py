@@ -13,7 +13,9 @@ __all__ = ["load_dataset"]
 
 
 def load_dataset(setting: str) -> Dataset:
-    """The data of ``setting``.
+    """The data of ``setting``, where they come with the package: the digits.
+
+    CIFAR-10 does not; :func:`resbench.data.cifar10.load_cifar10` reads it from where the user says it is.
 
     Raises:
         UserError: the setting has no data here.
@@ -22,4 +24,4 @@ def load_dataset(setting: str) -> Dataset:
         from resbench.data.digits import digits
 
         return digits()
-    raise UserError(f"setting {setting!r} has no data here; settings with data: digits")
+    raise UserError(f"setting {setting!r} has no data here; settings with data: digits (cifar10: --data cifar10:ROOT)")

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-import tarfile
-import zipfile
-import zlib
 from collections.abc import Callable, Sequence
-from contextlib import redirect_stdout
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from resbench.data.files import Arrays, read_cifar10, read_npz, torchvision
 from resbench.errors import UserError
 from resbench.targets.images import Images
 from resbench.targets.models import one_line
@@ -27,12 +18,6 @@ __all__ = ["DataOptions", "load_data"]
 
 _MOST_BYTES = 8 * 2**30
 """Of pixels in memory (one byte each): where arrays lie.  Image files are read batch by batch."""
-
-_DAMAGED = (
-    *(ValueError, EOFError, TypeError, AttributeError, KeyError, SyntaxError, MemoryError, RuntimeError),
-    *(zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error),
-)
-"""What numpy and zipfile raise for a file that is no npz, or one with wrong bytes in it."""
 
 _FORMS = "digits, cifar10:ROOT, imagefolder:ROOT or npz:FILE"
 
@@ -84,44 +69,16 @@ def _digits(options: DataOptions) -> Images:
 
 def _cifar10(root: str, options: DataOptions) -> Images:
     where = f"--data cifar10:{root}"
-    try:
-        with redirect_stdout(sys.stderr):  # whatever torchvision says of a download: ours may be JSON
-            data = _torchvision("datasets").CIFAR10(root, train=False, download=options.download)
-    except (OSError, RuntimeError, EOFError, HTTPException, tarfile.TarError, zlib.error) as error:
-        if not options.download:
-            raise UserError(f"{where}: no CIFAR-10 there, or a damaged one; --download fetches it (170 MB)") from error
-        raise UserError(
-            f"{where}: not fetched ({one_line(error, 120)}); that takes a network and a folder that can be written"
-        ) from error
-    return _arrays(np.asarray(data.data), np.asarray(data.targets), options, where)
+    return _arrays(read_cifar10(root, where, train=False, download=options.download), options, where)
 
 
 def _npz(path: str, options: DataOptions) -> Images:
     where = f"--data npz:{path}"
-    try:
-        # numpy leaves a file of its own open where it is no archive.
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-            if not isinstance(arrays, np.lib.npyio.NpzFile):
-                raise ValueError("one array, not an npz file")
-            missing = [name for name in ("images", "labels") if name not in arrays.files]
-            if missing:
-                known = ", ".join(arrays.files) or "nothing"
-                raise UserError(f"{where}: no array {missing[0]!r} (there is {known}); it needs images and labels")
-            images, labels = arrays["images"], arrays["labels"]
-    except OSError as error:
-        raise UserError(f"{where}: {error.strerror or one_line(error)}") from error
-    except _DAMAGED as error:
-        raise UserError(f"{where}: not an npz file of plain arrays, or truncated ({one_line(error, 120)})") from error
-    return _arrays(images, labels, options, where)
+    return _arrays(read_npz(path, where), options, where)
 
 
-def _arrays(images: NDArray[Any], labels: NDArray[Any], options: DataOptions, where: str) -> Images:
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):
-        shape = "x".join(map(str, images.shape))
-        raise UserError(f"{where}: images are {images.dtype} {shape}; they must be uint8, N x height x width x 1 or 3")
-    if labels.dtype.kind not in "iu" or labels.shape != (len(images),):
-        shape = "x".join(map(str, labels.shape)) or "a single value"
-        raise UserError(f"{where}: labels are {labels.dtype} {shape}; they must be {len(images)} integers")
+def _arrays(arrays: Arrays, options: DataOptions, where: str) -> Images:
+    images, labels = arrays
     if len(images) < 2:
         raise UserError(f"{where}: {len(images)} images; at least 2 are needed")
     height, width, channels = images.shape[1:]
@@ -129,7 +86,7 @@ def _arrays(images: NDArray[Any], labels: NDArray[Any], options: DataOptions, wh
     chosen = _chosen(len(images), options).numpy()
     _check_memory(len(chosen), (channels, height, width), where)
     pixels = torch.from_numpy(images if len(chosen) == len(images) else images[chosen])
-    truth = torch.from_numpy(labels[chosen].astype(np.int64))
+    truth = torch.from_numpy(labels[chosen])
     return Images.of_pixels(pixels, truth, mean=options.mean, std=options.std, channels_last=True)
 
 
@@ -141,7 +98,7 @@ def _imagefolder(root: str, options: DataOptions) -> Images:
     if options.size[0] not in (1, 3):
         raise UserError(f"{where}: images have 1 or 3 channels, not {options.size[0]} (--input)")
     try:
-        folder = _torchvision("datasets").ImageFolder(root, allow_empty=True)
+        folder = torchvision("datasets").ImageFolder(root, allow_empty=True)
     except (OSError, RuntimeError) as error:
         raise UserError(f"{where}: no folder of one folder a class ({one_line(error, 120)})") from error
     files, labels = [Path(file) for file, _ in folder.samples], [label for _, label in folder.samples]
@@ -153,11 +110,6 @@ def _imagefolder(root: str, options: DataOptions) -> Images:
     if len(files) < 2:
         raise UserError(f"{where}: {len(files)} images; at least 2 are needed")
     return images.subset(_chosen(len(files), options))
-
-
-def _torchvision(module: str) -> Any:
-    """One of torchvision's modules, which have no types; imported when needed, since it takes a second."""
-    return importlib.import_module(f"torchvision.{module}")
 
 
 def _check_size(found: Sequence[int], options: DataOptions, where: str) -> None:
