@@ -29,8 +29,9 @@ from resbench.networks.residual import NetworkSpec, ResidualNetwork
 from resbench.networks.sampling import ExactlyK
 from resbench.networks.units import UnitSpec
 from resbench.records.measurement import Measurement
-from resbench.training.loop import learning_rate, make_sampler, prepare_for_test
+from resbench.training.loop import make_sampler, prepare_for_test
 from resbench.training.recipes import Recipe
+from resbench.training.schedules import learning_rate
 
 __all__ = [
     "branch_factor_gap",
@@ -256,5 +257,5 @@ def initial_gradient_by_units(units: Sequence[int], seeds: int = 8) -> list[floa
 
 def step_learning_rates(epochs: int, at: Sequence[int]) -> list[float]:
     """The learning rate of this package's stepwise schedule at the start of the epochs ``at``, of ``epochs`` in all."""
-    recipe = Recipe(residual=THIN, epochs=epochs, schedule="steps")
-    return [learning_rate(recipe, epoch, epochs) for epoch in at]
+    recipe = Recipe(residual=THIN, epochs=epochs, schedule="steps")  # one batch an epoch
+    return [learning_rate(recipe, epoch, recipe.batch) for epoch in at]

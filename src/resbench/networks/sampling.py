@@ -69,25 +69,19 @@ class Sampler(Protocol):
         """The probability of each unit to be used, length ``units``."""
         ...
 
-    def states(self) -> list[Tensor]:
-        """What the next draws depend on, uint8, one tensor a copy."""
-        ...
-
-    def restore(self, states: Sequence[Tensor]) -> None:
-        """Go on from :meth:`states`."""
-        ...
-
 
 class _Seeded:
-    """One generator a copy."""
+    """Draws from one generator a copy, which can be kept and restored."""
 
     def __init__(self, seeds: Sequence[int]):
         self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
 
     def states(self) -> list[Tensor]:
+        """What the next draws depend on, uint8, one tensor a copy."""
         return [generator.get_state() for generator in self._generators]
 
     def restore(self, states: Sequence[Tensor]) -> None:
+        """Go on from :meth:`states`."""
         for generator, state in zip(self._generators, states, strict=True):
             generator.set_state(state)
 

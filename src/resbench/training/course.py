@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from resbench.networks.residual import PlainNetwork, ResidualNetwork
+from resbench.networks.sampling import ExactlyK, Sampler, Survival
 from resbench.training.graphs import GraphedStep, graph_units
 from resbench.training.recipes import Recipe
 from resbench.training.schedules import learning_rate
@@ -29,7 +30,8 @@ class EpochRow:
     """Means over the steps of one epoch, ``(copies,)`` each, float64.
 
     ``loss``: cross-entropy in train mode, nats.  ``error``: percent of the images (augmented, train mode) that were
-    misclassified.  ``stem_gradient``: mean absolute gradient of the first convolution's weights.  ``depth``: units used.
+    misclassified.  ``stem_gradient``: mean absolute gradient of the first convolution's weights.  ``depth``: units
+    used.
     """
 
     loss: Tensor
@@ -106,7 +108,8 @@ class Course:
     def logits(self, images: Tensor) -> Tensor:
         """In the network's present mode, at the course's precision; float32."""
         with self._autocast():
-            return self.network(images).float() if self.precision == "bf16" else self.network(images)
+            logits: Tensor = self.network(images)
+        return logits.float() if self.precision == "bf16" else logits
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Everything that the next step depends on but the images: tensors, and plain values."""
@@ -116,8 +119,8 @@ class Course:
             if momentum is not None:
                 tensors[f"momentum.{index}"] = momentum
         tensors |= {"sums": self._sums, "depths": self._depths}
-        sampler = getattr(self.network, "sampler", None)
-        if sampler is not None:
+        sampler = self._sampler
+        if isinstance(sampler, ExactlyK | Survival):
             tensors |= {f"sampler.{index}": value for index, value in enumerate(sampler.states())}
         return tensors, {"done": self.done, "steps": self._steps, "seen": self._seen}
 
@@ -135,10 +138,14 @@ class Course:
                 self.optimiser.state[parameter]["momentum_buffer"] = buffer
         self._sums.copy_(tensors["sums"])
         self._depths.copy_(tensors["depths"])
-        sampler = getattr(self.network, "sampler", None)
-        if sampler is not None:
+        sampler = self._sampler
+        if isinstance(sampler, ExactlyK | Survival):
             sampler.restore([tensors[f"sampler.{index}"] for index in range(self.network.copies)])
         self.done, self._steps, self._seen = values["done"], values["steps"], values["seen"]
+
+    @property
+    def _sampler(self) -> Sampler | None:
+        return self.network.sampler if isinstance(self.network, ResidualNetwork) else None
 
     def _set_rate(self, rate: float) -> None:
         if rate == self._last_rate:
@@ -152,7 +159,7 @@ class Course:
     def _runner(self, images: Tensor) -> Callable[[Tensor, Tensor], None]:
         if not self._graphed:
             return self._eager
-        if getattr(self.network, "sampler", None) is None:
+        if self._sampler is None:
             return GraphedStep(self._eager)
         assert isinstance(self.network, ResidualNetwork)
         graph_units(self.network, images, self._autocast)
@@ -179,9 +186,8 @@ class Course:
     def _depth(self) -> Tensor | float:
         if not isinstance(self.network, ResidualNetwork):
             return 0.0
-        if self.network.sampler is None:
-            return float(len(self.network.units))
-        return self.network.last_draw.sum(1)
+        drawn = self.network.last_draw if self._sampler is not None else None
+        return float(len(self.network.units)) if drawn is None else drawn.sum(1)
 
 
 def copy_losses(logits: Tensor, labels: Tensor) -> Tensor:

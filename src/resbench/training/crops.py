@@ -17,8 +17,8 @@ class Crops:
     """Mini-batches of ``pixels``, uint8 ``(N, C, H, W)``: shuffled, shifted by up to ``shift`` pixels, mirrored.
 
     The border is the mean colour, rounded to 8 bits: nearly zero after normalisation, as in the papers' code, which
-    pads afterwards.  Epoch ``e`` depends on ``seed`` and ``e`` alone, so that any of its batches can be made at any time.
-    The last, incomplete batch of an epoch is left out.
+    pads afterwards.  Epoch ``e`` depends on ``seed`` and ``e`` alone, so that any of its batches can be made at any
+    time.  The last, incomplete batch of an epoch is left out.
 
     Args:
         share: which of how many processes this is: its part of each batch.
@@ -47,7 +47,8 @@ class Crops:
         self._windows = padded.unfold(2, pixels.shape[2], 1).unfold(3, pixels.shape[3], 1)
         scale = torch.tensor([255.0 * value for value in std], device=pixels.device)
         self._scale = (1.0 / scale).view(1, -1, 1, 1)
-        self._offset = (torch.tensor([-255.0 * value for value in mean], device=pixels.device) / scale).view(1, -1, 1, 1)
+        middle = torch.tensor([255.0 * value for value in mean], device=pixels.device)
+        self._offset = (-middle / scale).view(1, -1, 1, 1)
         self._epoch = -1
         self._draws: tuple[Tensor, ...] = ()
 

@@ -54,9 +54,7 @@ class GraphedStep:
         self._done += 1
 
 
-def graph_units(
-    network: ResidualNetwork, images: Tensor, autocast: Callable[[], AbstractContextManager[Any]]
-) -> None:
+def graph_units(network: ResidualNetwork, images: Tensor, autocast: Callable[[], AbstractContextManager[Any]]) -> None:
     """Make every unit's residual branch a pair of graphs, forwards and backwards, for batches like ``images``.
 
     Units that are drawn anew for every batch cannot be in one graph: there would be ``2^units``.  The branches keep the

@@ -44,8 +44,8 @@ class Curves:
     ``loss``: mean cross-entropy of the epoch's mini-batches (train mode, augmented), nats.
     ``depth``: mean number of units that the passes used.
     ``stem_gradient``: mean absolute gradient of the first convolution's weights (Huang 2016, figure 7).
-    ``training_error``: percent of the epoch's mini-batches; ``validation_error``, ``test_error``: at the epoch's end, in
-    the state that is tested.  Empty where it was not measured.
+    ``training_error``: percent of the epoch's mini-batches; ``validation_error``, ``test_error``: at the epoch's end,
+    in the state that is tested.  Empty where it was not measured.
     """
 
     loss: tuple[float, ...]

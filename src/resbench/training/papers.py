@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -114,7 +114,7 @@ class _Run:
         train, validation = split(data, recipe.validation)
         self.crops = Crops(
             data.train[train].to(device),
-            data.train_labels[train].to(device),
+            data.train_labels[train].unsqueeze(1).to(device),  # one copy
             mean=data.mean,
             std=data.std,
             batch=recipe.batch,
@@ -245,4 +245,5 @@ def _network(recipe: Recipe, seed: int, device: str) -> ResidualNetwork | PlainN
     if isinstance(network, ResidualNetwork):
         network.sampler = make_sampler(recipe, len(network.units), [seed])
         apply_test_scaling(network, recipe)
-    return network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    network.to(device).to(memory_format=torch.channels_last)
+    return network.train()

@@ -89,7 +89,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         if self.iterations is not None and self.epochs != _DEFAULT_EPOCHS:
             raise ValueError("a recipe has `iterations` or `epochs`, not both")
         if self.tested == "best-validation" and not self.validation:
-            raise ValueError("`tested = \"best-validation\"` needs `validation` images")
+            raise ValueError('`tested = "best-validation"` needs `validation` images')
         _check_schedule(self)
         _check_sampling(self)
 
