@@ -193,7 +193,7 @@ def _passes(request: Request, target: UserTarget) -> float:
     images, units = len(target.data), len(target.units)
     if request.experiment in _DRAWS:
         return _DRAWS[request.experiment] * images / THIRDS
-    each = {"single_deletion": 1 + units / 2, "path_gradients": 1 + units, "path_spectrum": (1 + units) / 10}
+    each = {"single_deletion": 1 + units / 2, "path_gradients": (1 + units) / 5, "path_spectrum": (1 + units) / 10}
     return images * each.get(request.experiment, 1.0)
 
 
