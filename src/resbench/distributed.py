@@ -72,6 +72,11 @@ class Ranks:
         """Wait until every rank has come here."""
 
     @contextmanager
+    def exchanging(self) -> Iterator[None]:
+        """Within, ranks exchange by torch.distributed themselves, without meeting; where one ends, the others do."""
+        yield
+
+    @contextmanager
     def in_turn(self) -> Iterator[None]:
         """The first rank of every machine goes before its others: for what only one of them should download."""
         yield
@@ -157,7 +162,13 @@ class _Started(Ranks):
         return found
 
     @contextmanager
+    def exchanging(self) -> Iterator[None]:
+        with self._together():
+            yield
+
+    @contextmanager
     def _together(self) -> Iterator[None]:
+        import torch
         import torch.distributed as dist
 
         self.meet()
@@ -166,6 +177,8 @@ class _Started(Ranks):
                 dist.init_process_group(self._backend, store=self._store, rank=self.rank, world_size=self.world)
                 self._connected = True
             yield
+        except torch.OutOfMemoryError:
+            raise
         except RuntimeError:  # one ended between the meeting and the exchange
             self._end()
         self.meet()  # everything has arrived

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 import torch
+from tests.training.shared_images import small_images
 
 from resbench.data.cifar10 import ImageSet
 from resbench.errors import UserError
@@ -20,6 +21,7 @@ from resbench.training import papers
 from resbench.training.course import Course
 from resbench.training.papers import Trained, train_network
 from resbench.training.recipes import Recipe
+from resbench.training.sharing import Share
 from resbench.training.state import read_state
 
 SMALL = Recipe(
@@ -37,17 +39,7 @@ SMALL = Recipe(
 
 @pytest.fixture(scope="module")
 def images() -> ImageSet:
-    """Ten classes that differ by colour: 200 training images, 100 test images of 8x8."""
-    generator = torch.Generator().manual_seed(0)
-
-    def part(count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        labels = torch.arange(count) % 10
-        noise = torch.randint(0, 40, (count, 3, 8, 8), generator=generator)
-        colours = torch.randint(0, 215, (10, 3, 1, 1), generator=torch.Generator().manual_seed(1))
-        return (colours[labels] + noise).to(torch.uint8), labels
-
-    train, test = part(200), part(100)
-    return ImageSet("small", *train, *test, classes=10, mean=(0.5,) * 3, std=(0.25,) * 3, fingerprint="f" * 16)
+    return small_images()
 
 
 def changed(**fields: Any) -> Recipe:
@@ -160,12 +152,12 @@ def test_a_state_belongs_to_its_run(images: ImageSet, tmp_path: Path, monkeypatc
     before = kept.read_bytes()
     with pytest.raises(UserError, match=r"run: the state of another run \(seed 1, not 2\); remove it to begin anew"):
         train_network("small", SMALL, images, seed=2, keep=kept)
-    with pytest.raises(UserError, match="the state of another run .recipe"):
+    with pytest.raises(UserError, match=r"the state of another run \(recipe"):
         train_network("small", changed(lr=0.2), images, seed=1, keep=kept)
     assert kept.read_bytes() == before
     for damaged in (before[:1000], b"", b"{}" * 50, before[:-1]):
         kept.write_bytes(damaged)
-        with pytest.raises(UserError, match="not the state of a training run .*; remove it to begin anew"):
+        with pytest.raises(UserError, match=r"not the state of a training run .*; remove it to begin anew"):
             train_network("small", SMALL, images, seed=1, keep=kept)
     with pytest.raises(UserError, match="--precision fp8: one of float32, tf32, bf16"):
         train_network("small", SMALL, images, seed=1, precision="fp8")
@@ -187,6 +179,6 @@ def test_the_state_is_kept_every_while(images: ImageSet, tmp_path: Path, monkeyp
     monkeypatch.setattr(Course, "step", killed)
     with pytest.raises(KeyboardInterrupt):
         train_network("small", SMALL, images, seed=1, keep=kept)
-    state = read_state(kept, papers._Run("small", SMALL, images, 1, "cpu", "float32", None).identity)
+    state = read_state(kept, papers._Run("small", SMALL, images, 1, "cpu", "float32", None, Share()).identity)
     assert state is not None
     assert state.values["done"] == 3

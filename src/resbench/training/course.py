@@ -19,6 +19,7 @@ from resbench.networks.sampling import ExactlyK, Sampler, Survival
 from resbench.training.graphs import GraphedStep, graph_units
 from resbench.training.recipes import Recipe
 from resbench.training.schedules import learning_rate
+from resbench.training.sharing import Share
 
 __all__ = ["Course", "EpochRow", "copy_losses"]
 
@@ -48,6 +49,8 @@ class Course:
         images: how many the recipe's epoch has.
         precision: ``float32``, ``tf32`` (the caller allows it) or ``bf16``: autocast, over weights in float32.
         graphs: on a GPU, whether kernels are launched as CUDA graphs: whole steps, or units where they are sampled.
+            Several processes exchange gradients in between: no graphs there.
+        share: this process's part of every mini-batch; the network's batch normalisation is synchronised.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Course:
         *,
         precision: str = "float32",
         graphs: bool = True,
+        share: Share | None = None,
     ):
         self.network, self.recipe, self.images, self.precision = network, recipe, images, precision
         self.done = 0
@@ -74,7 +78,8 @@ class Course:
         for parameter in network.parameters():
             parameter.grad = torch.zeros_like(parameter)
         self._stem = next(m for m in network.modules() if isinstance(m, nn.Conv2d)).weight
-        self._graphed = graphs and self.device.type == "cuda"
+        self._share = share or Share()
+        self._graphed = graphs and self.device.type == "cuda" and self._share.world == 1
         self._rate = torch.tensor(recipe.lr, device=self.device) if self._graphed else None
         if self._rate is not None:  # a number would be frozen into the graph
             self.optimiser.param_groups[0]["lr"] = self._rate
@@ -85,19 +90,19 @@ class Course:
         self._steps = self._seen = 0
 
     def step(self, images: Tensor, labels: Tensor) -> None:
-        """One mini-batch: ``(N, copies * C, H, W)`` and ``(N, copies)``, on the device."""
+        """One mini-batch, or this process's part: ``(N, copies * C, H, W)`` and ``(N, copies)``, on the device."""
         self._set_rate(learning_rate(self.recipe, self.done, self.images))
         if self._run is None:
             self._run = self._runner(images)
         self._run(images, labels)
         self.done += 1
         self._steps += 1
-        self._seen += len(labels)
+        self._seen += len(labels) * self._share.world
         self._depths += self._depth()
 
     def end_epoch(self) -> EpochRow:
         """What the steps since the last call showed; waits for the device."""
-        loss, wrong, gradient = self._sums.cpu()
+        loss, wrong, gradient = self._share.sum_(self._sums).cpu()
         steps = max(1, self._steps)
         row = EpochRow(loss / steps, 100.0 * wrong / max(1, self._seen), gradient / steps, self._depths / steps)
         self._sums.zero_()
@@ -112,7 +117,13 @@ class Course:
         return logits.float() if self.precision == "bf16" else logits
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Everything that the next step depends on but the images: tensors, and plain values."""
+        """Everything that the next step depends on but the images: tensors, and plain values.
+
+        Of several processes all must ask; the first has everything then, and what the others summed.
+        """
+        self._share.sum_(self._sums)
+        if self._share.rank:
+            self._sums.zero_()
         tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
         for index, parameter in enumerate(self.network.parameters()):
             momentum = self.optimiser.state[parameter].get("momentum_buffer")
@@ -137,6 +148,8 @@ class Course:
                 buffer = torch.empty_like(parameter).copy_(tensors[f"momentum.{index}"])
                 self.optimiser.state[parameter]["momentum_buffer"] = buffer
         self._sums.copy_(tensors["sums"])
+        if self._share.rank:
+            self._sums.zero_()
         self._depths.copy_(tensors["depths"])
         sampler = self._sampler
         if isinstance(sampler, ExactlyK | Survival):
@@ -168,13 +181,15 @@ class Course:
     def _eager(self, images: Tensor, labels: Tensor) -> None:
         self.optimiser.zero_grad(set_to_none=False)
         logits = self.logits(images)
-        losses = copy_losses(logits, labels)
+        losses = copy_losses(logits, labels) / self._share.world
         losses.sum().backward()
+        self._share.sum_gradients(self.network.parameters())
         self.optimiser.step()
         with torch.no_grad():
             assert self._stem.grad is not None
             wrong = logits.view(*labels.shape, -1).argmax(2) != labels
             gradient = self._stem.grad.unflatten(0, (self.network.copies, -1)).abs().mean((1, 2, 3, 4))
+            gradient = gradient / self._share.world  # every process has that of the whole
             self._sums += torch.stack([losses.detach().double(), wrong.sum(0).double(), gradient.double()])
 
     def _autocast(self) -> AbstractContextManager[Any]:

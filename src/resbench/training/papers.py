@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from resbench.data.cifar10 import split
+from resbench.distributed import Ranks
 from resbench.errors import UserError
 from resbench.lesions.accelerating import arithmetic
 from resbench.networks.copies import initialise
@@ -23,6 +24,7 @@ from resbench.training.crops import Crops
 from resbench.training.loop import Curves, apply_test_scaling, make_sampler, prepare_for_test
 from resbench.training.recipes import Recipe
 from resbench.training.schedules import total_steps
+from resbench.training.sharing import Share, synchronise
 from resbench.training.state import RunState, read_state, write_state
 
 if TYPE_CHECKING:
@@ -34,6 +36,12 @@ PRECISIONS = ("float32", "tf32", "bf16")
 _TESTED_AT_ONCE = 1000
 _KEPT_EVERY = 120.0
 """Seconds of training that a killed run may lose."""
+
+_AGREED_EVERY = 16
+"""Steps of several processes between which one may say that it is time to stop: it costs an exchange."""
+
+_RANK_SEEDS = 10_000_019
+"""Between the processes' seeds of dropout."""
 
 Report = Callable[[int, int], None]
 
@@ -68,6 +76,7 @@ def train_network(
     keep: Path | None = None,
     until: float | None = None,
     report: Report | None = None,
+    ranks: Ranks | None = None,
 ) -> Trained | None:
     """Train ``recipe``'s network; None if it was stopped before the end.
 
@@ -77,16 +86,23 @@ def train_network(
             recipe, data, seed, device and precision goes on from it, as if it had never stopped.
         until: ``time.monotonic()`` after which no further step is begun.
         report: told of the steps done and of all, at every epoch and once in a while.
+        ranks: processes that train it together, each on its part of every mini-batch; what they see is that of one, but
+            for dropout's draws.  All of them get the result; only the first keeps the state.
 
     Raises:
-        UserError: an unknown precision, or a state that cannot be read or written.
+        UserError: an unknown precision, a mini-batch that the processes cannot share equally, or a state that cannot
+            be read or written.
     """
     if precision not in PRECISIONS:
         raise UserError(f"--precision {precision}: one of {', '.join(PRECISIONS)}")
-    cuda = [torch.device(device)] if device.startswith("cuda") else []
-    with torch.random.fork_rng(devices=cuda), arithmetic(precision):
-        torch.manual_seed(seed)
-        run = _Run(name, recipe, data, seed, device, precision, keep)
+    among = ranks or Ranks()
+    if recipe.batch % among.world:
+        raise UserError(f"a mini-batch of {recipe.batch} cannot be shared by {among.world} processes equally")
+    place = among.device(device)
+    cuda = [torch.device(place)] if place.startswith("cuda") else []
+    with torch.random.fork_rng(devices=cuda), arithmetic(precision), among.exchanging():
+        torch.manual_seed(seed + among.rank * _RANK_SEEDS)
+        run = _Run(name, recipe, data, seed, place, precision, keep, Share(among.rank, among.world))
         return run.finish(until, report)
 
 
@@ -100,16 +116,26 @@ class _Best:
 
 class _Run:
     def __init__(
-        self, name: str, recipe: Recipe, data: ImageSet, seed: int, device: str, precision: str, keep: Path | None
+        self,
+        name: str,
+        recipe: Recipe,
+        data: ImageSet,
+        seed: int,
+        device: str,
+        precision: str,
+        keep: Path | None,
+        share: Share,
     ):
-        self.recipe, self.seed, self.device, self.precision, self.keep = recipe, seed, device, precision, keep
+        self.recipe, self.seed, self.device, self.precision = recipe, seed, device, precision
+        self.keep, self.share = keep, share
         self.identity = {
             "network": name,
             "recipe": recipe.fingerprint,
             "data": data.fingerprint,
             "seed": str(seed),
-            "device": device,
+            "device": device.partition(":")[0],
             "precision": precision,
+            "processes": str(share.world),
         }
         train, validation = split(data, recipe.validation)
         self.crops = Crops(
@@ -121,42 +147,53 @@ class _Run:
             shift=recipe.shift,
             flip=recipe.flip,
             seed=seed,
+            share=(share.rank, share.world),
         )
         whole = Images.of_pixels(data.train, data.train_labels, mean=data.mean, std=data.std)
         self.validation = whole.subset(validation) if recipe.validation else None
         self.test = Images.of_pixels(data.test, data.test_labels, mean=data.mean, std=data.std)
         self.steps = total_steps(recipe, len(train))
         self.network = _network(recipe, seed, device)
-        self.course = Course(self.network, recipe, len(train), precision=precision)
+        if share.world > 1:
+            synchronise(self.network, share.world)
+        self.course = Course(self.network, recipe, len(train), precision=precision, share=share)
         self.curves = Curves((), (), ())
         self.best = _Best()
-        self.spent, self.diverged = 0.0, False
+        self.spent, self.diverged, self.kept = 0.0, False, time.monotonic()
         self._restore()
 
     def finish(self, until: float | None, report: Report | None) -> Trained | None:
-        kept = time.monotonic()
         while self.course.done < self.steps and not self.diverged:
             epoch, first = divmod(self.course.done, self.crops.per_epoch)
             last = min(self.crops.per_epoch, self.steps - epoch * self.crops.per_epoch)
             started = time.perf_counter()
             for index in range(first, last):
-                now = time.monotonic()
-                if until is not None and now >= until:
+                over, due = self._due(until)
+                if over or due:
                     self._clock(started)
                     self._keep()
-                    return None
-                if now - kept > _KEPT_EVERY:
-                    self._clock(started)
-                    self._keep()
+                    if over:
+                        return None
                     if report is not None:
                         report(self.course.done, self.steps)
-                    kept, started = now, time.perf_counter()
+                    started = time.perf_counter()
                 self.course.step(*self.crops.make(epoch, index))
             self._clock(started)
             self._end_epoch()
             if report is not None:
                 report(self.course.done, self.steps)
         return self._trained()
+
+    def _due(self, until: float | None) -> tuple[bool, bool]:
+        """Whether to stop here, and whether to keep the state; the first process decides for all, now and then."""
+        if self.share.world > 1 and self.course.done % _AGREED_EVERY:
+            return False, False
+        now = time.monotonic()
+        due = now - self.kept > _KEPT_EVERY
+        if due:
+            self.kept = now
+        over = until is not None and now >= until
+        return self.share.agreed(over, self.course.device), self.share.agreed(due, self.course.device)
 
     def _clock(self, started: float) -> None:
         if self.device.startswith("cuda"):
@@ -180,15 +217,16 @@ class _Run:
         )
 
     def _error(self, images: Images) -> float:
-        """Percent, in the state that the recipe tests."""
+        """Percent, in the state that the recipe tests; every process tests its part."""
         self.network.eval()
         wrong = torch.zeros((), dtype=torch.int64, device=self.device)
+        mine = images.subset(range(self.share.rank, len(images), self.share.world))
         with torch.inference_mode():
-            for batch, labels in images.batches(_TESTED_AT_ONCE, self.device):
+            for batch, labels in mine.batches(_TESTED_AT_ONCE, self.device):
                 logits = self.course.logits(batch.contiguous(memory_format=torch.channels_last))
                 wrong += ((logits.argmax(1) != labels) | ~torch.isfinite(logits).all(1)).sum()
         self.network.train()
-        return 100.0 * int(wrong) / len(images)
+        return 100.0 * int(self.share.sum_(wrong)) / len(images)
 
     def _trained(self) -> Trained:
         if self.recipe.tested == "best-validation" and self.best.state:
@@ -216,6 +254,8 @@ class _Run:
         if self.keep is None:
             return
         tensors, values = self.course.state()
+        if self.share.rank:
+            return
         tensors = tensors | {f"best.{name}": value for name, value in self.best.state.items()}
         tensors["random.cpu"] = torch.get_rng_state()
         if self.device.startswith("cuda"):
@@ -233,6 +273,8 @@ class _Run:
         self.best = _Best(state.values["best"], best)
         self.curves = Curves(**{key: tuple(values) for key, values in state.values["curves"].items()})
         self.spent = state.values["spent"]
+        if self.share.world > 1:  # kept is the first process's only
+            return
         torch.set_rng_state(state.tensors["random.cpu"])
         if self.device.startswith("cuda"):
             torch.cuda.set_rng_state(state.tensors["random.cuda"], torch.device(self.device))
