@@ -166,7 +166,8 @@ def check(
         alpha=alpha,
         target=described,
     )
-    with _interruptible("finished measurements are kept for the next run" if not target else "nothing is kept"):
+    kept = "what single deletions have shown is kept for the next run" if sequential else "nothing is kept"
+    with _interruptible(kept if target else "finished measurements are kept for the next run"):
         raise typer.Exit(run_check(options))
 
 
