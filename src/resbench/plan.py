@@ -206,8 +206,8 @@ class Run:
             from resbench.experiments.sequential import measure_sequentially
 
             mine = [item for item in self.items if item.setting == setting and not item.reason]
-            named = [(item.id, e) for item in mine for e in item.claim.expect]
-            measure_sequentially(lab, named, self._sequential, self._partial)
+            statements = [(item.id, e) for item in mine for e in item.claim.expect]
+            measure_sequentially(lab, statements, self._sequential, self._partial)
         wanted: list[Request] = []
         for item in self.items:
             for expectation in item.claim.expect if item.setting == setting and not item.reason else ():

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from resbench.experiments.sequential import Sequential
     from resbench.judge import Verdict
     from resbench.plan import Item, Run
     from resbench.targets.options import TargetOptions
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _RUN: pytest.StashKey[Run] = pytest.StashKey()
 _ITEMS: pytest.StashKey[list[Item]] = pytest.StashKey()
 _VERDICT: pytest.StashKey[Verdict] = pytest.StashKey()
+_SEQUENTIAL: pytest.StashKey[Sequential | None] = pytest.StashKey()
 _PARAMETER = "claim_item"
 
 _TARGET_OPTIONS = {
@@ -43,6 +45,9 @@ _TARGET_OPTIONS = {
     "device": "where the target is measured (default: cpu)",
 }
 
+_SEQUENTIALLY = "stop single deletions as soon as the verdicts are decided"
+_ALPHA = "with --resbench-sequential: chance of a false verdict on a statement (default: 0.05)"
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("resbench", "claims about residual networks")
@@ -55,6 +60,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=None,
         help="seed of --resbench-retrain (default: random) or of --resbench-target (default: 0)",
     )
+    group.addoption("--resbench-sequential", action="store_true", default=None, help=_SEQUENTIALLY)
+    parser.addini("resbench_sequential", f"{_SEQUENTIALLY} (as --resbench-sequential)", type="bool", default=False)
+    group.addoption("--resbench-alpha", default=None, metavar="ALPHA", help=_ALPHA)
+    parser.addini("resbench_alpha", f"{_ALPHA} (as --resbench-alpha)", default="")
     for name, text in _TARGET_OPTIONS.items():
         action = "append" if name == "units" else "store"
         group.addoption(f"--resbench-{name}", action=action, default=None, metavar=name.upper(), help=text)
@@ -68,6 +77,32 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError("--resbench-retrain is for resbench's own networks and excludes --resbench-target")
     if seed is not None and not (retrain or _given(config, "target")):
         raise pytest.UsageError("--resbench-seed goes with --resbench-retrain or --resbench-target")
+    if config.getoption("resbench_alpha") is not None and not _sequentially(config):
+        raise pytest.UsageError("--resbench-alpha goes with --resbench-sequential")
+
+
+def _sequentially(config: pytest.Config) -> bool:
+    return bool(config.getoption("resbench_sequential") or config.getini("resbench_sequential"))
+
+
+def _sequential(config: pytest.Config) -> Sequential | None:
+    """What a sequential run is told; None where all images are to be looked at.
+
+    Raises:
+        UserError: alpha is no number, or out of range.
+    """
+    if not _sequentially(config):
+        return None
+    from resbench.checking import sequential_run
+    from resbench.errors import UserError
+
+    given = config.getoption("resbench_alpha")
+    text = str(config.getini("resbench_alpha") if given is None else given).strip()
+    try:
+        alpha = float(text) if text else None
+    except ValueError:
+        raise UserError(f"--resbench-alpha {text}: not a number") from None
+    return sequential_run(alpha, config.getoption("resbench_seed") or 0, "--resbench-alpha")
 
 
 def _given(config: pytest.Config, name: str) -> str:
@@ -133,6 +168,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     from resbench.plan import items_of, target_items_of
 
     try:
+        metafunc.config.stash[_SEQUENTIAL] = _sequential(metafunc.config)
         of_target = bool(_target_options(metafunc.config).target)
         items = (target_items_of if of_target else items_of)(load_claims())
     except UserError as error:
@@ -175,6 +211,12 @@ def claim_verdict(claim_item: Item, request: pytest.FixtureRequest) -> Verdict:
     request.node.stash[_VERDICT] = verdict
     shown = {"version": verdict.version, "status": verdict.status.value, "value": verdict.measured}
     shown |= {"interval": verdict.interval, "expected": verdict.expected, "unit": verdict.unit}
+    sequential = config.stash[_SEQUENTIAL]
+    if sequential is not None:
+        from resbench.reports.sequential import images_of
+
+        images = images_of(sequential.to_json([]), claim_item.id)
+        shown |= {} if images is None else {"images": images[0], "of": images[1]}
     for name, value in shown.items():
         request.node.user_properties.append((f"resbench_{name}", value if value is None else str(value)))
     return verdict
@@ -182,14 +224,16 @@ def claim_verdict(claim_item: Item, request: pytest.FixtureRequest) -> Verdict:
 
 def _new_run(config: pytest.Config) -> Run:
     from resbench.checking import check_device, loaded_target, retrained_folders
-    from resbench.plan import Run, partial_results
+    from resbench.plan import Run, kept_of_target, partial_results
     from resbench.records.places import baselines
 
-    items = config.stash[_ITEMS]
+    items, sequential = config.stash[_ITEMS], config.stash[_SEQUENTIAL]
     options = _target_options(config)
     if options.target:
         check_device(options.device)
-        return Run(items, target=loaded_target(options))
+        target = loaded_target(options)
+        partial = None if sequential is None else kept_of_target(target)
+        return Run(items, target=target, partial=partial, sequential=sequential)
     folders: dict[str, Path] = {}
     if config.getoption("resbench_retrain"):
         from filelock import FileLock
@@ -200,7 +244,7 @@ def _new_run(config: pytest.Config) -> Run:
         with FileLock(scratch / "training.lock"):
             folders = retrained_folders(items, _seed(config), scratch)
     present = folders or {"digits": baselines() / "checkpoints" / "digits"}
-    return Run(items, folders=folders, partial=partial_results(present))
+    return Run(items, folders=folders, partial=partial_results(present), sequential=sequential)
 
 
 def _run_id(config: pytest.Config) -> str:
@@ -241,6 +285,9 @@ def pytest_runtest_makereport(
             "statement": verdict.statement,
             "breaks": verdict.breaks,
         }
+        sequential = item.config.stash[_SEQUENTIAL]
+        if sequential is not None:
+            report.__dict__["resbench_sequential"] = sequential.to_json([])
     return report
 
 
@@ -261,6 +308,12 @@ def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pyte
     terminalreporter.section("claims")
     width = max(80, terminalreporter._tw.fullwidth)
     terminalreporter.write_line(table(verdicts, load_claims(), width=width, colour=terminalreporter._tw.hasmarkup))
+    spent = [report.resbench_sequential for report in reports if hasattr(report, "resbench_sequential")]
+    if spent:
+        from resbench.reports.sequential import joined, spent_text
+        from resbench.reports.words import wrap
+
+        terminalreporter.write_line("\n".join(["", *wrap(spent_text(joined(spent)), width)]))
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

@@ -87,14 +87,14 @@ def _spent(record: Mapping[str, Any]) -> list[str]:
         ]
         for one in record["statements"]
     ]
-    parts = ["## Images", _md(spent_text(record).capitalize()) + "."]
+    parts = ["## Images", f"{_md(spent_text(record))}."]
     if rows:
         headers = ["claim", "quantity", "images", "decided"]
         parts.append(tabulate(rows, headers, tablefmt="github", disable_numparse=True))
     if record["on_all_images"]:
         names = dict.fromkeys(one["name"] for one in record["on_all_images"])
         parts.append(f"On all their images (they vary between draws): {', '.join(map(_code, names))}.")
-    return [*parts, f"{_md(record['method'])}: {_md(record['source'])}.".capitalize()]
+    return [*parts, f"{_md(record['method'])}: {_md(record['source'])}."]
 
 
 def _not_measured(group: Group) -> list[str]:
