@@ -216,7 +216,7 @@ def claim_verdict(claim_item: Item, request: pytest.FixtureRequest) -> Verdict:
         from resbench.reports.sequential import images_of
 
         images = images_of(sequential.to_json([]), claim_item.id)
-        shown |= {} if images is None else {"images": images[0], "of": images[1]}
+        shown |= {} if images is None else {"images": images[0], "images_available": images[1]}
     for name, value in shown.items():
         request.node.user_properties.append((f"resbench_{name}", value if value is None else str(value)))
     return verdict

@@ -87,14 +87,14 @@ def _spent(record: Mapping[str, Any]) -> list[str]:
         ]
         for one in record["statements"]
     ]
-    parts = ["## Images", f"{_md(spent_text(record))}."]
+    parts = ["## Images", _sentence(spent_text(record))]
     if rows:
         headers = ["claim", "quantity", "images", "decided"]
         parts.append(tabulate(rows, headers, tablefmt="github", disable_numparse=True))
     if record["on_all_images"]:
         names = dict.fromkeys(one["name"] for one in record["on_all_images"])
         parts.append(f"On all their images (they vary between draws): {', '.join(map(_code, names))}.")
-    return [*parts, f"{_md(record['method'])}: {_md(record['source'])}."]
+    return [*parts, _sentence(f"{record['method']}: {record['source']}")]
 
 
 def _not_measured(group: Group) -> list[str]:
@@ -125,6 +125,11 @@ def _md(text: str) -> str:
     """Text that Markdown shows as it is, in a table's cell as well."""
     plain = clean(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|~$#])", r"\\\1", plain)
+
+
+def _sentence(text: str) -> str:
+    plain = clean(text)
+    return f"{_md(plain[:1].upper() + plain[1:])}."
 
 
 def _code(text: str) -> str:

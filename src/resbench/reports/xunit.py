@@ -31,7 +31,7 @@ def junit(
 
     VIOLATED, INCONCLUSIVE and STALE are failures, ERROR an error, NOT_MEASURED and WAIVED skipped.  Experiments are
     shared between claims, so that a case has no time of its own; ``seconds`` is the whole run's.  Of a ``sequential``
-    run's record a case has its ``images``, and ``of`` how many.
+    run's record a case has the number of ``images``, and of those ``images_available``.
     """
     from xml.etree import ElementTree  # only here: a terminal's board does not need it
 
@@ -69,7 +69,7 @@ def _case(verdict: Verdict, paper: str, sequential: Mapping[str, Any] | None) ->
     }
     images = None if sequential is None else images_of(sequential, name(verdict))
     if images is not None:
-        values |= dict(zip(("images", "of"), images, strict=True))
+        values |= {"images": images[0], "images_available": images[1]}
     for key, value in values.items():
         if value is not None and value != "":
             text = value if isinstance(value, str) else json.dumps(strict(value))
