@@ -1,4 +1,4 @@
-"""What the commands `check`, `units` and `train` do."""
+"""What the commands `check` and `units` do."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from resbench.claims import select as select_claims
 from resbench.errors import UserError
 from resbench.judge import Verdict, exit_code
 from resbench.plan import TARGET, Item, Run, items_of, kept_of_target, partial_results, target_items_of
-from resbench.progress import MeasurementProgress, training_progress
+from resbench.progress import MeasurementProgress
 from resbench.records.environment import environment
 from resbench.records.partial import PartialResults
-from resbench.records.places import baselines, write_atomically
+from resbench.records.places import baselines, check_writable, write_atomically
+from resbench.retraining import retrained_folders
 from resbench.targets.options import TargetOptions
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ __all__ = [
     "run_check",
     "sequential_run",
     "terminal_width",
-    "train_networks",
     "units_of",
 ]
 
@@ -79,7 +79,7 @@ def run_check(options: Options) -> int:
         hint = "they speak of your own network: give --target" if only_target else "see `resbench claims`"
         raise UserError(f"the selected claims assert nothing there; {hint}")
     check_device(options.device)
-    _check_writable(options.out)
+    check_writable(options.out)
     started = time.time()
     target, sequential = None, _sequential(options)
     if of_target:
@@ -274,73 +274,9 @@ def _partial(items: Sequence[Item], folders: Mapping[str, Path], device: str) ->
     return partial_results(present, device) if present else None
 
 
-def retrained_folders(items: Sequence[Item], seed: int | None, scratch: Path) -> dict[str, Path]:
-    """Train afresh the networks that ``items`` read; checkpoint folders by setting.
-
-    The seed is drawn at random where none is given, and said on standard error, so that a run can be repeated.
-    """
-    import secrets
-
-    from resbench.claims import resolve_quantity
-    from resbench.experiments.reading import requests_of
-    from resbench.records.results import Request
-    from resbench.training.recipes import load_recipes
-
-    chosen = secrets.randbelow(1_000_000) if seed is None else seed
-    print(f"resbench: training with seed {chosen}", file=sys.stderr)
-    recipes = load_recipes("digits")
-    networks: dict[str, None] = {}
-    for item in items:
-        for expectation in item.claim.expect if item.setting == "digits" else ():
-            for named in requests_of(resolve_quantity(expectation.quantity), expectation.params):
-                for request in [named] if isinstance(named, Request) else named:
-                    if request.network in recipes:
-                        networks[request.network] = None
-    if not networks:
-        return {}
-    train_networks("digits", tuple(networks), (chosen,), scratch, 2)
-    return {"digits": scratch}
-
-
-def train_networks(
-    setting: str, networks: Sequence[str], seeds: Sequence[int], out: Path | None, jobs: int
-) -> list[Path]:
-    """Train ``networks`` (all of the setting's if empty) and index their folders; returns the folders.
-
-    Raises:
-        UserError: an unknown network or setting, several seeds without ``out``, a folder that cannot be written.
-    """
-    from resbench.training.campaign import plan_jobs, run_jobs
-    from resbench.training.checkpoints import write_index
-    from resbench.training.recipes import load_recipes
-
-    recipes = load_recipes(setting)
-    if len(seeds) > 1 and out is None:
-        raise UserError("several seeds need --out FOLDER; the committed checkpoints are of one seed")
-    root = out or baselines() / "checkpoints" / setting
-    folders = {seed: root / f"seed-{seed}" if len(seeds) > 1 else root for seed in seeds}
-    for folder in folders.values():
-        _check_writable(folder)
-    planned = plan_jobs(setting, networks or sorted(recipes), folders)
-    if planned:
-        with training_progress({job.network: job.steps for job in planned}) as progress:
-            run_jobs(planned, processes=jobs, report=progress.report)
-    for folder in folders.values():
-        write_index(folder, [name for name in recipes if (folder / f"{name}.safetensors").exists()])
-    return list(folders.values())
-
-
 def terminal_width() -> int:
     """The columns to fill: the terminal's, 80 where there is none."""
     return max(80, shutil.get_terminal_size((80, 24)).columns)
-
-
-def _check_writable(folder: Path | None) -> None:
-    """Fail before measuring, not after."""
-    if folder is not None:
-        probe = folder / ".resbench-probe"
-        write_atomically(probe, b"")
-        probe.unlink(missing_ok=True)
 
 
 def _report(

@@ -285,7 +285,7 @@ def train(
 
     Example: resbench train --setting digits --seed 7 --out /tmp/seven
     """
-    from resbench.checking import train_networks
+    from resbench.retraining import train_networks
 
     with _interruptible("finished networks are kept; start the command again to go on"):
         for folder in train_networks(setting, tuple(network or ()), tuple(seed or (0,)), out, jobs):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import sys
 import time
 import zipfile
 from collections.abc import Callable, Sequence
@@ -29,9 +28,10 @@ from resbench.lesions.sharding import shards
 from resbench.lesions.trie import Step, build, steps_of
 from resbench.records.partial import source_fingerprint
 from resbench.records.places import partial_measurements, write_atomically
+from resbench.targets.code import feed_code
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from resbench.targets.images import Images
 
@@ -41,8 +41,6 @@ _PIECE_SECONDS = 20.0
 """How much work an interruption may cost."""
 
 _FIRST_PIECE = 256
-
-_PLAIN = (bool, int, float, str)
 
 
 @dataclass
@@ -297,17 +295,5 @@ def fingerprint(target: Lesionable, plans: Sequence[Plan], images: str, precisio
     for unit in target.units:
         digest.update(f"{unit.name} {unit.deletable} {unit.group}".encode())
     digest.update(repr([tuple(plan) for plan in plans]).encode())
-    _feed_code(target.model, digest.update)
+    feed_code(target.model, digest.update)
     return digest.hexdigest()[:24]
-
-
-def _feed_code(model: nn.Module, digest: Callable[[bytes], object]) -> None:
-    """The files that the modules' classes are written in, and the modules' plain attributes: not all is weights."""
-    modules = dict(model.named_modules())
-    for home in sorted({type(module).__module__ for module in modules.values()}):
-        file = getattr(sys.modules.get(home), "__file__", None)
-        if file is not None and Path(file).is_file():
-            digest(home.encode() + Path(file).read_bytes())
-    for name, module in modules.items():
-        plain = {key: value for key, value in vars(module).items() if isinstance(value, _PLAIN)}
-        digest(f"{name} {type(module).__qualname__} {plain}".encode())
