@@ -27,6 +27,7 @@ from resbench.commands.target_options import (
     Device,
     Download,
     Input,
+    Limit,
     Mean,
     Model,
     Std,
@@ -97,9 +98,7 @@ def check(
     mean: Mean = "",
     std: Std = "",
     input: Input = "",
-    limit: Annotated[
-        int | None, typer.Option("--limit", min=2, help="At most so many images of the data, drawn by --seed.")
-    ] = None,
+    limit: Limit = None,
     units: Units = None,
     survival: Survival = "",
     against: Annotated[
