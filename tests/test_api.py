@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
@@ -12,8 +13,11 @@ from torch import Tensor, nn
 
 import resbench
 from conftest import Run
+from resbench.data.digits import digits
 from resbench.errors import UserError
+from resbench.experiments.lab import Lab
 from resbench.judge import Status
+from resbench.records.places import baselines
 
 
 class Unit(nn.Module):
@@ -91,6 +95,49 @@ def test_check_without_a_model_judges_the_own_networks() -> None:
 def test_bad_input_of_check(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
         resbench.check(Net(1.0), select=["unit-*"], **arguments)
+
+
+def test_check_on_few_images() -> None:
+    """The same verdict from fewer images, how many the check's own n; in another order from as many or others."""
+    spent: dict[str, Any] = {}
+    only = {"select": ["veit-single-delete-vgg"], "settings": ["digits"]}
+    (verdict,) = resbench.check(**only, sequential=True, alpha=0.01, spent=spent)
+    assert verdict.status is Status.HOLDS
+    assert spent["alpha"] == 0.01
+    (statement,) = spent["statements"]
+    assert (statement["name"], statement["decided"]) == ("veit-single-delete-vgg@digits", "early")
+    assert statement["status"] == "HOLDS"
+    assert verdict.checks[0].n == statement["images"] < statement["of"] == 1797
+    (other,) = resbench.check(**only, sequential=True, seed=1)
+    assert other.checks[0].method.endswith("alpha 0.01"), "a fifth of 0.05 is spent early"
+    assert other.measured != verdict.measured
+
+
+def test_check_of_a_model_on_few_images() -> None:
+    """Its claims about lesions have their readings; it stays as it was."""
+    network = Lab("digits", baselines() / "checkpoints" / "digits").members("preact-9")[0].network.train()
+    data = digits()
+    spent: dict[str, Any] = {}
+    chosen = {"data": (data.images[:400], data.labels[:400]), "select": ["veit-resnet-vs-vgg-gap"]}
+    (verdict,) = resbench.check(network, **chosen, sequential=True, spent=spent)
+    assert verdict.status is Status.HOLDS
+    assert verdict.checks[0].detail == "decided after 128 images"
+    assert spent["networks"] == [{"network": "target", "images": 400, "lesions": 9, "passes": 896, "of": 4000}]
+    assert all(module.training for module in network.modules())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"alpha": 0.05}, "alpha goes with sequential=True"),
+        ({"spent": {}}, "spent goes with sequential=True"),
+        ({"sequential": True, "alpha": 0.6}, "alpha 0.6: the chance of a false verdict is from 0.0001 to 0.5"),
+        ({"sequential": True, "alpha": float("nan")}, "alpha nan"),
+    ],
+)
+def test_bad_sequential_arguments(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        resbench.check(select=["veit-paths-2n"], **arguments)
 
 
 def test_the_units_command(run: Run) -> None:

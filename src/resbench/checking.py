@@ -1,4 +1,4 @@
-"""What the commands `check`, `units` and `train` do."""
+"""What the commands `check` and `units` do."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from resbench.claims import Claim, load_claims
 from resbench.claims import select as select_claims
 from resbench.errors import UserError
 from resbench.judge import Verdict, exit_code
-from resbench.plan import TARGET, Item, Run, items_of, partial_results, target_items_of
-from resbench.progress import MeasurementProgress, training_progress
+from resbench.plan import TARGET, Item, Run, items_of, kept_of_target, partial_results, target_items_of
+from resbench.progress import MeasurementProgress
 from resbench.records.environment import environment
 from resbench.records.partial import PartialResults
-from resbench.records.places import baselines, write_atomically
+from resbench.records.places import baselines, check_writable, write_atomically
+from resbench.retraining import retrained_folders
 from resbench.targets.options import TargetOptions
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ __all__ = [
     "judge_items",
     "loaded_target",
     "run_check",
+    "sequential_run",
     "terminal_width",
-    "train_networks",
     "units_of",
 ]
 
@@ -78,12 +79,12 @@ def run_check(options: Options) -> int:
         hint = "they speak of your own network: give --target" if only_target else "see `resbench claims`"
         raise UserError(f"the selected claims assert nothing there; {hint}")
     check_device(options.device)
-    _check_writable(options.out)
+    check_writable(options.out)
     started = time.time()
     target, sequential = None, _sequential(options)
     if of_target:
         target = loaded_target(options.target)
-        verdicts = judge_on_target(items, target, sequential)
+        verdicts = judge_on_target(items, target, sequential, None if sequential is None else kept_of_target(target))
     elif options.retrain:
         with tempfile.TemporaryDirectory(prefix="resbench-") as scratch:
             folders = retrained_folders(items, options.seed, Path(scratch))
@@ -106,6 +107,9 @@ def check(
     survival: Sequence[float] | None = None,
     data: Images | tuple[Tensor, Tensor] | None = None,
     seed: int = 0,
+    sequential: bool = False,
+    alpha: float | None = None,
+    spent: dict[str, Any] | None = None,
 ) -> list[Verdict]:
     """Judge claims from Python: on resbench's own networks, or on ``model``.
 
@@ -114,9 +118,14 @@ def check(
         example: two or more images that it takes, ``(N, C, H, W)``; the first of ``data`` where not given.
         select: globs of claim ids; ``kinds`` and ``settings`` as for ``resbench check``.
         units, survival, data, seed: as for :func:`resbench.targets.load.target_of`.
+        sequential: delete units on as few images as the verdicts need, looked at in an order drawn by ``seed``; what is
+            undecided when they end is judged on all of them.
+        alpha: with ``sequential``, the probability of a false verdict on a statement (0.05).
+        spent: with ``sequential``, a dictionary that gets the images used: what ``resbench check --format json`` has
+            under ``sequential``.
 
     Returns:
-        One verdict for every selected claim and setting.
+        One verdict for every selected claim and setting; ``n`` of its checks is how many images each was judged on.
 
     Raises:
         UserError: bad input.
@@ -125,17 +134,28 @@ def check(
         >>> verdicts = check(torchvision.models.resnet18(), torch.randn(2, 3, 64, 64), kinds=["structural"])
         >>> [verdict.id for verdict in verdicts if verdict.status == "VIOLATED"]
         []
+        >>> spent = {}
+        >>> verdicts = check(model, data=(images, labels), sequential=True, spent=spent)
+        >>> [(one["name"], one["images"], one["of"]) for one in spent["statements"]]
+        [('veit-resnet-vs-vgg-gap@target', 128, 10000)]
     """
+    if not sequential and (alpha is not None or spent is not None):
+        raise UserError(f"{'spent' if alpha is None else 'alpha'} goes with sequential=True")
+    stopping = sequential_run(alpha, seed, "alpha") if sequential else None
     claims = select_claims(load_claims(), select)
     if model is None:
-        return judge_items(items_of(claims, kinds=kinds, settings=settings), {}, "cpu")
-    from resbench.experiments.probes import modes_kept
-    from resbench.targets.load import target_of
+        verdicts = judge_items(items_of(claims, kinds=kinds, settings=settings), {}, "cpu", stopping)
+    else:
+        from resbench.experiments.probes import modes_kept
+        from resbench.targets.load import target_of
 
-    items = target_items_of(claims, kinds=kinds, settings=settings)
-    with modes_kept(model):
-        target = target_of(model, example, units=units, survival=survival, data=data, seed=seed)
-        return judge_on_target(items, target)
+        items = target_items_of(claims, kinds=kinds, settings=settings)
+        with modes_kept(model):
+            target = target_of(model, example, units=units, survival=survival, data=data, seed=seed)
+            verdicts = judge_on_target(items, target, stopping)
+    if stopping is not None and spent is not None:
+        spent.update(stopping.to_json(verdicts))
+    return verdicts
 
 
 def _check_usage(options: Options) -> None:
@@ -154,11 +174,20 @@ def _check_usage(options: Options) -> None:
 
 
 def _sequential(options: Options) -> Sequential | None:
-    if not options.sequential:
-        return None
+    return sequential_run(options.alpha, options.seed or 0) if options.sequential else None
+
+
+def sequential_run(alpha: float | None, seed: int, name: str = "--alpha") -> Sequential:
+    """What a sequential run is told, 0.05 where no ``alpha`` is given; it becomes the record of the run.
+
+    Raises:
+        UserError: ``alpha``, which the user knows as ``name``, out of range.
+    """
     from resbench.experiments.sequential import ALPHA, Sequential
 
-    return Sequential(ALPHA if options.alpha is None else options.alpha, options.seed or 0)
+    if alpha is not None and not 0.0001 <= alpha <= 0.5:
+        raise UserError(f"{name} {alpha:g}: the chance of a false verdict is from 0.0001 to 0.5")
+    return Sequential(ALPHA if alpha is None else alpha, seed)
 
 
 def loaded_target(options: TargetOptions) -> UserTarget:
@@ -189,10 +218,18 @@ def units_of(options: TargetOptions, format: str) -> str:
     return json.dumps(units_json(units), indent=1) if format == "json" else units_table(units, width=terminal_width())
 
 
-def judge_on_target(items: Sequence[Item], target: UserTarget, sequential: Sequential | None = None) -> list[Verdict]:
-    """The verdicts on ``items`` of the setting ``target``, with a progress bar."""
+def judge_on_target(
+    items: Sequence[Item],
+    target: UserTarget,
+    sequential: Sequential | None = None,
+    partial: PartialResults | None = None,
+) -> list[Verdict]:
+    """The verdicts on ``items`` of the setting ``target``, with a progress bar; as :func:`judge_items`."""
     with MeasurementProgress() as progress:
-        return Run(items, target=target, listener=progress, sequential=sequential).verdicts()
+        run = Run(items, target=target, partial=partial, listener=progress, sequential=sequential)
+        verdicts = run.verdicts()
+    _ended(partial, sequential)
+    return verdicts
 
 
 def judge_items(
@@ -203,11 +240,18 @@ def judge_items(
     with MeasurementProgress() as progress:
         run = Run(items, folders=folders, device=device, partial=partial, listener=progress, sequential=sequential)
         verdicts = run.verdicts()
-    if partial is not None:
-        if partial.reused:
-            print(f"resbench: reused {len(partial.reused)} measurements of an interrupted run", file=sys.stderr)
-        partial.clear()
+    _ended(partial, sequential)
     return verdicts
+
+
+def _ended(partial: PartialResults | None, sequential: Sequential | None) -> None:
+    """Say what was there of an interrupted run, and forget it."""
+    reused = [] if partial is None or not partial.reused else [f"{len(partial.reused)} measurements"]
+    reused += [f"{sequential.reused:,} lesioned images"] if sequential is not None and sequential.reused else []
+    if reused:
+        print(f"resbench: reused {' and '.join(reused)} of an interrupted run", file=sys.stderr)
+    if partial is not None:
+        partial.clear()
 
 
 def check_device(device: str) -> None:
@@ -230,73 +274,9 @@ def _partial(items: Sequence[Item], folders: Mapping[str, Path], device: str) ->
     return partial_results(present, device) if present else None
 
 
-def retrained_folders(items: Sequence[Item], seed: int | None, scratch: Path) -> dict[str, Path]:
-    """Train afresh the networks that ``items`` read; checkpoint folders by setting.
-
-    The seed is drawn at random where none is given, and said on standard error, so that a run can be repeated.
-    """
-    import secrets
-
-    from resbench.claims import resolve_quantity
-    from resbench.experiments.reading import requests_of
-    from resbench.records.results import Request
-    from resbench.training.recipes import load_recipes
-
-    chosen = secrets.randbelow(1_000_000) if seed is None else seed
-    print(f"resbench: training with seed {chosen}", file=sys.stderr)
-    recipes = load_recipes("digits")
-    networks: dict[str, None] = {}
-    for item in items:
-        for expectation in item.claim.expect if item.setting == "digits" else ():
-            for named in requests_of(resolve_quantity(expectation.quantity), expectation.params):
-                for request in [named] if isinstance(named, Request) else named:
-                    if request.network in recipes:
-                        networks[request.network] = None
-    if not networks:
-        return {}
-    train_networks("digits", tuple(networks), (chosen,), scratch, 2)
-    return {"digits": scratch}
-
-
-def train_networks(
-    setting: str, networks: Sequence[str], seeds: Sequence[int], out: Path | None, jobs: int
-) -> list[Path]:
-    """Train ``networks`` (all of the setting's if empty) and index their folders; returns the folders.
-
-    Raises:
-        UserError: an unknown network or setting, several seeds without ``out``, a folder that cannot be written.
-    """
-    from resbench.training.campaign import plan_jobs, run_jobs
-    from resbench.training.checkpoints import write_index
-    from resbench.training.recipes import load_recipes
-
-    recipes = load_recipes(setting)
-    if len(seeds) > 1 and out is None:
-        raise UserError("several seeds need --out FOLDER; the committed checkpoints are of one seed")
-    root = out or baselines() / "checkpoints" / setting
-    folders = {seed: root / f"seed-{seed}" if len(seeds) > 1 else root for seed in seeds}
-    for folder in folders.values():
-        _check_writable(folder)
-    planned = plan_jobs(setting, networks or sorted(recipes), folders)
-    if planned:
-        with training_progress({job.network: job.steps for job in planned}) as progress:
-            run_jobs(planned, processes=jobs, report=progress.report)
-    for folder in folders.values():
-        write_index(folder, [name for name in recipes if (folder / f"{name}.safetensors").exists()])
-    return list(folders.values())
-
-
 def terminal_width() -> int:
     """The columns to fill: the terminal's, 80 where there is none."""
     return max(80, shutil.get_terminal_size((80, 24)).columns)
-
-
-def _check_writable(folder: Path | None) -> None:
-    """Fail before measuring, not after."""
-    if folder is not None:
-        probe = folder / ".resbench-probe"
-        write_atomically(probe, b"")
-        probe.unlink(missing_ok=True)
 
 
 def _report(
@@ -321,9 +301,9 @@ def _report(
         if form == "json":
             return to_json(verdicts, where, record)
         if form == "junit":
-            return junit(verdicts, seconds=seconds, timestamp=timestamp)
+            return junit(verdicts, seconds=seconds, timestamp=timestamp, sequential=record)
         if form == "md":
-            return markdown(verdicts, claims, where)
+            return markdown(verdicts, claims, where, record)
         text = table(verdicts, claims, width=terminal_width(), colour=sys.stdout.isatty())
         return text if record is None else f"{text}\n\n{sequential_text(record, width=terminal_width())}"
 

@@ -27,6 +27,7 @@ from resbench.commands.target_options import (
     Device,
     Download,
     Input,
+    Limit,
     Mean,
     Model,
     Std,
@@ -97,9 +98,7 @@ def check(
     mean: Mean = "",
     std: Std = "",
     input: Input = "",
-    limit: Annotated[
-        int | None, typer.Option("--limit", min=2, help="At most so many images of the data, drawn by --seed.")
-    ] = None,
+    limit: Limit = None,
     thorough: Annotated[
         bool, typer.Option("--thorough", help="Random lesions and paths on all images; takes its time.")
     ] = False,
@@ -170,7 +169,8 @@ def check(
         alpha=alpha,
         target=described,
     )
-    with _interruptible("finished measurements are kept for the next run" if not target else "nothing is kept"):
+    kept = "what single deletions have shown is kept for the next run" if sequential else "nothing is kept"
+    with _interruptible(kept if target else "finished measurements are kept for the next run"):
         raise typer.Exit(run_check(options))
 
 
@@ -288,7 +288,7 @@ def train(
 
     Example: resbench train --setting digits --seed 7 --out /tmp/seven
     """
-    from resbench.checking import train_networks
+    from resbench.retraining import train_networks
 
     with _interruptible("finished networks are kept; start the command again to go on"):
         for folder in train_networks(setting, tuple(network or ()), tuple(seed or (0,)), out, jobs):

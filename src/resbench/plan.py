@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from resbench.experiments.sequential import Sequential
     from resbench.targets.target import UserTarget
 
-__all__ = ["KINDS", "TARGET", "Item", "Run", "items_of", "partial_results", "target_items_of"]
+__all__ = ["KINDS", "TARGET", "Item", "Run", "items_of", "kept_of_target", "partial_results", "target_items_of"]
 
 KINDS = ("exact", "structural", "trained", "reference")
 
@@ -120,13 +120,28 @@ def partial_results(folders: Mapping[str, Path], device: str = "cpu") -> Partial
     return PartialResults(partial_measurements(), digest.hexdigest()[:16])
 
 
+def kept_of_target(target: UserTarget) -> PartialResults | None:
+    """Where an interrupted sequential run over a target leaves what it has seen; None of a target without data.
+
+    The same weights, code, units, images and device lead to the same folder.
+    """
+    if target.data is None:
+        return None
+    from resbench.lesions.running import fingerprint
+
+    key = fingerprint(target, [], target.data.fingerprint(), f"looks on {target.device.type}")
+    return PartialResults(partial_measurements(), key[:16])
+
+
 class Run:
     """Measures and judges items; every experiment runs once, however many items read it.
 
     ``folders``: checkpoint folders by setting where they are not the committed ones (freshly trained networks).
-    ``target``: the user's network, for the items of the setting ``target``; its measurements are never kept for a
-    later run, since a network that resbench did not build has no fingerprint.
-    ``sequential``: stop single deletions as soon as the verdicts are decided; gets the record of it.
+    ``partial``: where measurements wait for the next run should this one be interrupted.
+    ``target``: the user's network, for the items of the setting ``target``; of its measurements only what a sequential
+    run has seen is kept (:func:`kept_of_target`): the rest depends on more than a fingerprint of the network holds.
+    ``sequential``: stop single deletions as soon as the verdicts are decided; gets the record of it.  Recorded evidence
+    is judged as it is.
     """
 
     def __init__(
@@ -187,11 +202,12 @@ class Run:
         if setting in self._prepared:
             return
         self._prepared.add(setting)
-        if self._sequential is not None:
+        if self._sequential is not None and not isinstance(lab, RecordedLab):
             from resbench.experiments.sequential import measure_sequentially
 
             mine = [item for item in self.items if item.setting == setting and not item.reason]
-            measure_sequentially(lab, [(item.id, e) for item in mine for e in item.claim.expect], self._sequential)
+            statements = [(item.id, e) for item in mine for e in item.claim.expect]
+            measure_sequentially(lab, statements, self._sequential, self._partial)
         wanted: list[Request] = []
         for item in self.items:
             for expectation in item.claim.expect if item.setting == setting and not item.reason else ():

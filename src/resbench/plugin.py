@@ -18,111 +18,27 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from resbench.plugin_options import add_options, check_options, sequential_options, target_options
+
 if TYPE_CHECKING:
+    from resbench.experiments.sequential import Sequential
     from resbench.judge import Verdict
     from resbench.plan import Item, Run
-    from resbench.targets.options import TargetOptions
 
 _RUN: pytest.StashKey[Run] = pytest.StashKey()
 _ITEMS: pytest.StashKey[list[Item]] = pytest.StashKey()
 _VERDICT: pytest.StashKey[Verdict] = pytest.StashKey()
+_SEQUENTIAL: pytest.StashKey[Sequential | None] = pytest.StashKey()
 _PARAMETER = "claim_item"
-
-_TARGET_OPTIONS = {
-    "target": "judge this network: MODULE:CALLABLE, a zoo name, torchvision:NAME, timm:NAME, transformers:NAME",
-    "checkpoint": "weights of the target: safetensors, or a saved state_dict",
-    "data": "data of the target: digits, cifar10:ROOT, imagefolder:ROOT or npz:FILE",
-    "mean": "mean of the images, scaled to [0, 1]: R,G,B",
-    "std": "standard deviation of the images: R,G,B",
-    "limit": "at most so many images of the data",
-    "input": "size of the target's input, where no data are given: CxHxW",
-    "units": "modules that are the target's residual units: globs, separated by blanks, or repeated",
-    "survival": "survival probabilities of the target: linear:0.5, uniform:0.8, or P1,P2,... for every unit",
-    "against": "another network that the target must be equal to",
-    "against-checkpoint": "weights of its own for --resbench-against",
-    "device": "where the target is measured (default: cpu)",
-}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    group = parser.getgroup("resbench", "claims about residual networks")
-    group.addoption(
-        "--resbench-retrain", action="store_true", help="train the networks of the claims afresh before judging them"
-    )
-    group.addoption(
-        "--resbench-seed",
-        type=int,
-        default=None,
-        help="seed of --resbench-retrain (default: random) or of --resbench-target (default: 0)",
-    )
-    for name, text in _TARGET_OPTIONS.items():
-        action = "append" if name == "units" else "store"
-        group.addoption(f"--resbench-{name}", action=action, default=None, metavar=name.upper(), help=text)
-        parser.addini(f"resbench_{name.replace('-', '_')}", f"{text} (as --resbench-{name})", default="")
+    add_options(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "claims: claims of the residual-network papers (resbench)")
-    retrain, seed, target = (config.getoption(f"resbench_{name}") for name in ("retrain", "seed", "target"))
-    if retrain and target:
-        raise pytest.UsageError("--resbench-retrain is for resbench's own networks and excludes --resbench-target")
-    if seed is not None and not (retrain or _given(config, "target")):
-        raise pytest.UsageError("--resbench-seed goes with --resbench-retrain or --resbench-target")
-
-
-def _given(config: pytest.Config, name: str) -> str:
-    """An option of the target: from the command line, else from the configuration file.
-
-    ``--resbench-retrain`` speaks of resbench's own networks, whatever the configuration file names.
-    """
-    if config.getoption("resbench_retrain"):
-        return ""
-    option = f"resbench_{name.replace('-', '_')}"
-    given: str | list[str] | None = config.getoption(option)
-    found = str(config.getini(option)) if given is None else given
-    return (" ".join(found) if isinstance(found, list) else found).strip()
-
-
-def _root(config: pytest.Config, name: str) -> Path:
-    """Where the path in an option starts: the configuration file's folder if it stands there, else the current one."""
-    return config.rootpath if config.getoption(f"resbench_{name.replace('-', '_')}") is None else Path()
-
-
-def _target_options(config: pytest.Config) -> TargetOptions:
-    """What the user says about a target; paths of the configuration file start from its folder.
-
-    Raises:
-        UserError: options that do not go together, or do not parse.
-    """
-    from resbench.errors import UserError
-    from resbench.targets.options import TargetOptions
-
-    def path(name: str) -> Path | None:
-        text = _given(config, name)
-        return _root(config, name) / text if text else None
-
-    kind, colon, place = _given(config, "data").partition(":")
-    limit = _given(config, "limit")
-    if limit and not (limit.isdigit() and int(limit) >= 2):
-        raise UserError(f"--resbench-limit {limit}: not a number of images, at least 2")
-    options = TargetOptions(
-        target=_given(config, "target"),
-        checkpoint=path("checkpoint"),
-        data=f"{kind}:{_root(config, 'data') / place}" if colon else kind,
-        mean=_given(config, "mean"),
-        std=_given(config, "std"),
-        input=_given(config, "input"),
-        units=tuple(_given(config, "units").split()),
-        survival=_given(config, "survival"),
-        limit=int(limit) if limit else None,
-        against=_given(config, "against"),
-        against_checkpoint=path("against-checkpoint"),
-        device=_given(config, "device") or "cpu",
-        seed=config.getoption("resbench_seed") or 0,
-        roots=(config.rootpath,),
-    )
-    options.check("--resbench-")
-    return options
+    check_options(config)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -133,7 +49,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     from resbench.plan import items_of, target_items_of
 
     try:
-        of_target = bool(_target_options(metafunc.config).target)
+        metafunc.config.stash[_SEQUENTIAL] = sequential_options(metafunc.config)
+        of_target = bool(target_options(metafunc.config).target)
         items = (target_items_of if of_target else items_of)(load_claims())
     except UserError as error:
         raise pytest.UsageError(f"resbench: {error}") from error
@@ -175,21 +92,30 @@ def claim_verdict(claim_item: Item, request: pytest.FixtureRequest) -> Verdict:
     request.node.stash[_VERDICT] = verdict
     shown = {"version": verdict.version, "status": verdict.status.value, "value": verdict.measured}
     shown |= {"interval": verdict.interval, "expected": verdict.expected, "unit": verdict.unit}
+    sequential = config.stash[_SEQUENTIAL]
+    if sequential is not None:
+        from resbench.reports.sequential import images_of
+
+        images = images_of(sequential.to_json([]), claim_item.id)
+        shown |= {} if images is None else {"images": images[0], "images_available": images[1]}
     for name, value in shown.items():
         request.node.user_properties.append((f"resbench_{name}", value if value is None else str(value)))
     return verdict
 
 
 def _new_run(config: pytest.Config) -> Run:
-    from resbench.checking import check_device, loaded_target, retrained_folders
-    from resbench.plan import Run, partial_results
+    from resbench.checking import check_device, loaded_target
+    from resbench.plan import Run, kept_of_target, partial_results
     from resbench.records.places import baselines
+    from resbench.retraining import retrained_folders
 
-    items = config.stash[_ITEMS]
-    options = _target_options(config)
+    items, sequential = config.stash[_ITEMS], config.stash[_SEQUENTIAL]
+    options = target_options(config)
     if options.target:
         check_device(options.device)
-        return Run(items, target=loaded_target(options))
+        target = loaded_target(options)
+        partial = None if sequential is None else kept_of_target(target)
+        return Run(items, target=target, partial=partial, sequential=sequential)
     folders: dict[str, Path] = {}
     if config.getoption("resbench_retrain"):
         from filelock import FileLock
@@ -200,7 +126,7 @@ def _new_run(config: pytest.Config) -> Run:
         with FileLock(scratch / "training.lock"):
             folders = retrained_folders(items, _seed(config), scratch)
     present = folders or {"digits": baselines() / "checkpoints" / "digits"}
-    return Run(items, folders=folders, partial=partial_results(present))
+    return Run(items, folders=folders, partial=partial_results(present), sequential=sequential)
 
 
 def _run_id(config: pytest.Config) -> str:
@@ -241,6 +167,9 @@ def pytest_runtest_makereport(
             "statement": verdict.statement,
             "breaks": verdict.breaks,
         }
+        sequential = item.config.stash[_SEQUENTIAL]
+        if sequential is not None:
+            report.__dict__["resbench_sequential"] = sequential.to_json([])
     return report
 
 
@@ -261,6 +190,12 @@ def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pyte
     terminalreporter.section("claims")
     width = max(80, terminalreporter._tw.fullwidth)
     terminalreporter.write_line(table(verdicts, load_claims(), width=width, colour=terminalreporter._tw.hasmarkup))
+    spent = [report.resbench_sequential for report in reports if hasattr(report, "resbench_sequential")]
+    if spent:
+        from resbench.reports.sequential import joined, spent_text
+        from resbench.reports.words import wrap
+
+        terminalreporter.write_line("\n".join(["", *wrap(spent_text(joined(spent)), width)]))
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

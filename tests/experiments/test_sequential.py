@@ -189,6 +189,15 @@ def test_the_command_line(run: Run) -> None:
     assert "arXiv:2010.09686" in check["method"]
 
 
+def test_recorded_evidence_is_judged_as_it_is(run: Run) -> None:
+    """What others' networks were measured to be: there is nothing left to stop."""
+    command = ("check", "--select", "veit-single-delete-vgg", "--setting", "cifar10-public", "--format", "json")
+    plain, sequential = (json.loads(run(*command, *more)[1]) for more in ((), ("--sequential",)))
+    assert plain["verdicts"] == sequential["verdicts"]
+    assert plain["verdicts"][0]["status"] == "HOLDS"
+    assert sequential["sequential"]["statements"] == []
+
+
 def test_alpha_needs_sequential(run: Run) -> None:
     code, _, err = run("check", "--alpha", "0.01", "--kind", "exact")
     assert code == 2

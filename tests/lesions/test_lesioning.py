@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 from collections.abc import Callable
@@ -210,6 +211,27 @@ def test_the_fingerprint_knows_weights_lesions_images_and_precision() -> None:
     ]
     assert len(set(keys)) == len(keys)
     assert fingerprint(made(settled(Net()), IMAGES), plans, "a", "float32") == keys[0]
+
+
+def test_the_fingerprint_knows_code_and_attributes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a forward pass does is not all in the weights."""
+    code = "from torch import nn\nclass Head(nn.Linear):\n    factor = {}\n"
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "users_head.py").write_text(code.format(1))
+    users_head = importlib.import_module("users_head")
+    target = made(settled(Net()), IMAGES)
+    target.model.add_module("unused", users_head.Head(1, 1))
+
+    def key() -> str:
+        return fingerprint(target, [whole(N)], "a", "float32")
+
+    first = key()
+    assert key() == first
+    target.model.unused.factor = 2.0
+    second = key()
+    del target.model.unused.factor
+    (tmp_path / "users_head.py").write_text(code.format(2))
+    assert len({first, second, key()}) == 3
 
 
 def test_screened_is_float32(monkeypatch: pytest.MonkeyPatch) -> None:

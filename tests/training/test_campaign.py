@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from resbench.checking import Options, run_check, train_networks
+from resbench.checking import Options, run_check
 from resbench.errors import UserError
+from resbench.retraining import train_networks
 from resbench.training import campaign
 from resbench.training.campaign import plan_jobs
 from resbench.training.checkpoints import read_index

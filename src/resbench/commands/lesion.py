@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from resbench.commands.target_options import Checkpoint, Data, Device, Download, Input, Mean, Model, Std, Units
+from resbench.commands.target_options import Checkpoint, Data, Device, Download, Input, Limit, Mean, Model, Std, Units
 
 __all__ = ["lesion", "parse_numbers"]
 
@@ -43,9 +43,7 @@ def lesion(
     mean: Mean = "",
     std: Std = "",
     input: Input = "",
-    limit: Annotated[
-        int | None, typer.Option("--limit", min=2, help="At most so many images of the data, drawn by --seed.")
-    ] = None,
+    limit: Limit = None,
     units: Units = None,
     mode: Annotated[
         list[_Mode] | None, typer.Option("--mode", help="Which lesions; may be repeated. Default: single.")

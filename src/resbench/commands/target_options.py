@@ -13,6 +13,7 @@ __all__ = [
     "Device",
     "Download",
     "Input",
+    "Limit",
     "Mean",
     "Model",
     "Std",
@@ -43,6 +44,10 @@ Std = Annotated[str, typer.Option("--std", metavar="R,G,B", help="Goes with --me
 
 Input = Annotated[
     str, typer.Option("--input", metavar="CxHxW", help="The size of an image: without data, and for imagefolder.")
+]
+
+Limit = Annotated[
+    int | None, typer.Option("--limit", min=2, help="At most so many images of the data, drawn by --seed.")
 ]
 
 Units = Annotated[

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,27 +15,52 @@ from numpy.typing import NDArray
 
 from resbench.experiments.lesion import deletion_plans, misclassified_under, prepared
 from resbench.experiments.lesion_stopping import Stopping
+from resbench.records.partial import PartialResults
 from resbench.records.results import Result
 from resbench.targets.target import UserMember
 from resbench.training.target import Member
 
-__all__ = ["LOOK", "Part", "parts_of", "sweep"]
+__all__ = ["LOOK", "Kept", "Part", "parts_of", "sweep"]
 
 LOOK = 128
 """Images of a network between two looks."""
 
+_COMPLETED_AT_ONCE = 8 * LOOK
+"""Images, where there is nothing to look at: how much work an interruption may cost."""
+
 Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Blocks of an interrupted run: who runs the same again finds them.  ``name``: of the member, and of the order."""
+
+    results: PartialResults
+    name: str
+
+    def block(self, rows: Bools, first: int, last: int, run: Callable[[], Bools]) -> tuple[Bools, bool]:
+        """What ``run`` returns of these plans and images, and whether it did so before the interruption."""
+        name = f"{self.name}-{first}-{last}-{hashlib.sha256(rows.tobytes()).hexdigest()[:12]}"
+        found = self.results.get_piece(name)
+        if found is not None:
+            return found, True
+        found = run()
+        self.results.put_piece(name, found)
+        return found, False
 
 
 class Part:
     """One member of a network under single deletions, its images in an order shuffled by ``seed``.
 
+    ``reused``: images of the ``passes`` that were run before an interruption.
+
     Raises:
         NotMeasured: as the experiment ``single_deletion``.
     """
 
-    def __init__(self, member: Member | UserMember, seed: int, index: int = 0):
+    def __init__(self, member: Member | UserMember, seed: int, index: int = 0, kept: Kept | None = None):
         self._body, self._data = prepared(member)
+        self._kept, self.reused = kept, 0
         self._plans = deletion_plans(self._body)
         self._order = np.random.default_rng((seed, index)).permutation(len(self._data))
         self._wrong: Bools = np.zeros((len(self._plans), len(self._order)), dtype=bool)
@@ -63,25 +90,39 @@ class Part:
         positions = self._order[first:last]
         chosen = [plan for plan, row in zip(self._plans, rows, strict=True) if row]
         block = np.zeros((len(rows), len(positions)), dtype=bool)
-        block[rows] = misclassified_under(self._body, chosen, self._data.subset(positions.tolist()))
+
+        def run() -> Bools:
+            return misclassified_under(self._body, chosen, self._data.subset(positions.tolist()))
+
+        block[rows], reused = (run(), False) if self._kept is None else self._kept.block(rows, first, last, run)
+        self.reused += reused * len(chosen) * len(positions)
         self._wrong[:, positions] |= block
         self._used[rows] = last
         return block
 
     def complete(self) -> Bools:
         """Every plan on every image, ``(1 + lesions, images)`` in the member's own order: what is missing is run."""
-        for used in sorted(set(self._used.tolist()) - {len(self)}):
-            self.advance(self._used == used, used, len(self))
+        while (first := int(self._used.min())) < len(self):
+            # Those that were stopped first catch up with others, and go on together.
+            others = min(int(used) for used in (*self._used, len(self)) if used > first)
+            self.advance(self._used == first, first, min(others, first + _COMPLETED_AT_ONCE))
         return self._wrong
 
 
-def parts_of(members: Sequence[Member | UserMember], seed: int) -> list[Part]:
+def parts_of(
+    members: Sequence[Member | UserMember], seed: int, kept: PartialResults | None = None, network: str = ""
+) -> list[Part]:
     """The members of a network, prepared as for the experiment ``single_deletion``.
+
+    ``kept``: where blocks wait should the run be interrupted, under the name of the network.
 
     Raises:
         NotMeasured: as the experiment.
     """
-    return [Part(member, seed, index) for index, member in enumerate(members)]
+    return [
+        Part(member, seed, index, None if kept is None else Kept(kept, f"looks--{network}-{index}-{seed}"))
+        for index, member in enumerate(members)
+    ]
 
 
 def sweep(stopping: Stopping, networks: Mapping[str, Sequence[Part]], look: int = LOOK) -> dict[str, Result]:

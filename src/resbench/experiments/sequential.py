@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from resbench.experiments.lesion_sequential import LOOK, Part, parts_of, sweep
 from resbench.experiments.lesion_stopping import EARLY, Statement, Stopping, last_confidence
 from resbench.experiments.reading import requests_of
 from resbench.records.measurement import Measurement
+from resbench.records.partial import PartialResults
 from resbench.records.results import Request
 
 if TYPE_CHECKING:
@@ -33,7 +35,8 @@ _LESIONS = ("lesions", "unit_lesions")
 class Sequential:
     """What is asked for, the probability ``alpha`` of a false verdict on a statement; and what became of it.
 
-    ``seed``: of the order in which images are looked at.
+    ``seed``: of the order in which images are looked at.  ``reused``: how many lesioned images an interrupted run had
+    left; the rest of the record does not depend on it.
     """
 
     alpha: float
@@ -41,6 +44,7 @@ class Sequential:
     statements: list[dict[str, Any]] = field(default_factory=list)
     networks: list[dict[str, Any]] = field(default_factory=list)
     all_images: list[dict[str, Any]] = field(default_factory=list)
+    reused: int = 0
 
     def to_json(self, verdicts: Sequence[Verdict]) -> dict[str, Any]:
         """The record: every statement with its images, every network with the images that its lesions saw together.
@@ -62,7 +66,12 @@ class Sequential:
         }
 
 
-def measure_sequentially(lab: Lab, named: Sequence[tuple[str, Expectation]], sequential: Sequential) -> None:
+def measure_sequentially(
+    lab: Lab,
+    named: Sequence[tuple[str, Expectation]],
+    sequential: Sequential,
+    kept: PartialResults | None = None,
+) -> None:
     """Run the single deletions that ``named`` expectations read only on as many images as their verdicts need.
 
     An expectation that needs all images of a network makes its sweep an ordinary one.  To be called before the rest is
@@ -71,12 +80,15 @@ def measure_sequentially(lab: Lab, named: Sequence[tuple[str, Expectation]], seq
     Args:
         named: every expectation of the run in the lab's setting, with its claim's name.
         sequential: gets the record.
+        kept: where what was seen waits should the run be interrupted; of two processes the second finds it there.
     """
-    with lab.operators():
-        _measure(lab, named, sequential)
+    with lab.operators(), nullcontext() if kept is None else kept.lock(Request("looks", lab.setting)):
+        _measure(lab, named, sequential, kept)
 
 
-def _measure(lab: Lab, named: Sequence[tuple[str, Expectation]], sequential: Sequential) -> None:
+def _measure(
+    lab: Lab, named: Sequence[tuple[str, Expectation]], sequential: Sequential, kept: PartialResults | None
+) -> None:
     reading = [(name, one, networks) for name, one in named if (networks := _networks(one))]
     whole = {
         network
@@ -87,7 +99,7 @@ def _measure(lab: Lab, named: Sequence[tuple[str, Expectation]], sequential: Seq
     parts: dict[str, list[Part]] = {}
     for network in dict.fromkeys(n for _, _, networks in reading for n in networks if n not in whole):
         try:
-            parts[network] = parts_of(lab.members(network), sequential.seed)
+            parts[network] = parts_of(lab.members(network), sequential.seed, kept, network)
         except Exception as error:  # the lab raises it again for every expectation that reads it
             lab.remember(Request(_SWEEP, network), error)
     statements = [
@@ -113,6 +125,7 @@ def _measure(lab: Lab, named: Sequence[tuple[str, Expectation]], sequential: Seq
         lab.decide(statement.expectation, statement.outcome)
         sequential.statements.append(_statement(statement, statement not in late, swept))
     sequential.networks += [_network(name, members) for name, members in swept.items()]
+    sequential.reused += sum(part.reused for members in swept.values() for part in members)
     sequential.all_images += [
         _described(name, one)
         for name, one in named

@@ -28,6 +28,7 @@ from resbench.lesions.sharding import shards
 from resbench.lesions.trie import Step, build, steps_of
 from resbench.records.partial import source_fingerprint
 from resbench.records.places import partial_measurements, write_atomically
+from resbench.targets.code import feed_code
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -294,4 +295,5 @@ def fingerprint(target: Lesionable, plans: Sequence[Plan], images: str, precisio
     for unit in target.units:
         digest.update(f"{unit.name} {unit.deletable} {unit.group}".encode())
     digest.update(repr([tuple(plan) for plan in plans]).encode())
+    feed_code(target.model, digest.update)
     return digest.hexdigest()[:24]

@@ -10,10 +10,10 @@ import hashlib
 import io
 import shutil
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from filelock import FileLock
 
@@ -21,7 +21,12 @@ from resbench.errors import UserError
 from resbench.records.places import write_atomically
 from resbench.records.results import Request, Result
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 __all__ = ["PartialResults", "source_fingerprint"]
+
+_T = TypeVar("_T")
 
 
 @lru_cache(maxsize=1)
@@ -58,18 +63,13 @@ class PartialResults:
 
     def get(self, request: Request) -> Result | None:
         """The stored result, or None; a damaged file counts as none and is measured again."""
-        import numpy as np
-
-        path = self._path(request)
-        try:
-            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
-                members: dict[int, dict[str, Any]] = {}
-                for key in arrays.files:
-                    member, name = key.split("/", 1)
-                    members.setdefault(int(member), {})[name] = arrays[key]
-        except (OSError, ValueError, zipfile.BadZipFile, EOFError):
-            path.unlink(missing_ok=True)
+        found = self._read(self._path(request), lambda arrays: {key: arrays[key] for key in arrays.files})
+        if found is None:
             return None
+        members: dict[int, dict[str, Any]] = {}
+        for key, array in found.items():
+            member, name = key.split("/", 1)
+            members.setdefault(int(member), {})[name] = array
         self.reused.append(request)
         return tuple(members[index] for index in sorted(members))
 
@@ -81,9 +81,34 @@ class PartialResults:
         np.savez(buffer, **arrays)
         write_atomically(self._path(request), buffer.getvalue())
 
+    def get_piece(self, name: str) -> NDArray[Any] | None:
+        """A piece of an unfinished measurement, or None; a damaged file counts as none."""
+        return self._read(self._piece(name), lambda array: array)
+
+    def put_piece(self, name: str, piece: NDArray[Any]) -> None:
+        """Keep a piece of a measurement that is under way; ``name``: of all that the piece depends on."""
+        import numpy as np
+
+        buffer = io.BytesIO()
+        np.save(buffer, piece)
+        write_atomically(self._piece(name), buffer.getvalue())
+
+    def _read(self, path: Path, loaded: Callable[[Any], _T]) -> _T | None:
+        """What ``loaded`` makes of a file; a damaged one is removed."""
+        import numpy as np
+
+        try:
+            return loaded(np.load(io.BytesIO(path.read_bytes()), allow_pickle=False))
+        except (OSError, ValueError, zipfile.BadZipFile, EOFError):
+            path.unlink(missing_ok=True)
+            return None
+
     def clear(self) -> None:
         """Forget everything: the run is complete."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _path(self, request: Request) -> Path:
         return self._folder / f"{request.experiment}--{request.network}.npz"
+
+    def _piece(self, name: str) -> Path:
+        return self._folder / f"{name}.npy"

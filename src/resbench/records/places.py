@@ -8,7 +8,7 @@ from pathlib import Path
 
 from resbench.errors import UserError
 
-__all__ = ["baselines", "partial_measurements", "write_atomically"]
+__all__ = ["baselines", "check_writable", "partial_measurements", "write_atomically"]
 
 
 def baselines() -> Path:
@@ -49,3 +49,15 @@ def write_atomically(path: Path, content: bytes) -> None:
             raise
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}; choose another folder") from error
+
+
+def check_writable(folder: Path | None) -> None:
+    """Fail before measuring, not after; None is no folder.
+
+    Raises:
+        UserError: ``folder`` cannot be made or written.
+    """
+    if folder is not None:
+        probe = folder / ".resbench-probe"
+        write_atomically(probe, b"")
+        probe.unlink(missing_ok=True)

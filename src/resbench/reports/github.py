@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from resbench.claims.model import Claim
 from resbench.judge import Status, Verdict
 from resbench.reports.board import compact_expected, compact_measured, text_count
+from resbench.reports.sequential import quantity_name, spent_text
 from resbench.reports.verdicts import (
     EXPLAINED,
     Group,
@@ -25,8 +27,16 @@ __all__ = ["markdown"]
 _CELL = 60
 
 
-def markdown(verdicts: Sequence[Verdict], claims: Sequence[Claim], environment: Mapping[str, object]) -> str:
-    """The counts, then what failed, then a table a paper, then where it was measured."""
+def markdown(
+    verdicts: Sequence[Verdict],
+    claims: Sequence[Claim],
+    environment: Mapping[str, object],
+    sequential: Mapping[str, Any] | None = None,
+) -> str:
+    """The counts, then what failed, then a table a paper, then what was spent and where it was measured.
+
+    ``sequential``: the record of a run that stopped as soon as the verdicts were decided.
+    """
     groups = grouped(verdicts, claims)
     known = {claim.id: claim for claim in claims}
     parts = ["# Claims", _md(counts(verdicts, always=(Status.HOLDS, *EXPLAINED, Status.NOT_MEASURED))) + "."]
@@ -34,6 +44,7 @@ def markdown(verdicts: Sequence[Verdict], claims: Sequence[Claim], environment: 
     for group in groups:
         parts += [f"## {_md(group.title)}", _md(counts(group.verdicts)) + "."]
         parts += [*_table(group, known), *_not_measured(group)]
+    parts += [] if sequential is None else _spent(sequential)
     parts.append(_md(text_count(claims).capitalize()) + ".")
     if environment:
         parts.append(f"Measured with {_md(', '.join(_flat(environment)))}.")
@@ -61,6 +72,29 @@ def _table(group: Group, known: Mapping[str, Claim]) -> list[str]:
     ]
     headers = ["status", "claim", "measured", "expected", "where"]
     return [tabulate(rows, headers, tablefmt="github", disable_numparse=True)] if rows else []
+
+
+def _spent(record: Mapping[str, Any]) -> list[str]:
+    """The images of every statement, and which took all of theirs."""
+    from tabulate import tabulate  # only here: it takes 80 ms
+
+    rows = [
+        [
+            _code(one["name"]),
+            _md(quantity_name(one)),
+            f"{one['images']:,} of {one['of']:,}" if one["images"] else "",
+            one["decided"],
+        ]
+        for one in record["statements"]
+    ]
+    parts = ["## Images", _sentence(spent_text(record))]
+    if rows:
+        headers = ["claim", "quantity", "images", "decided"]
+        parts.append(tabulate(rows, headers, tablefmt="github", disable_numparse=True))
+    if record["on_all_images"]:
+        names = dict.fromkeys(one["name"] for one in record["on_all_images"])
+        parts.append(f"On all their images (they vary between draws): {', '.join(map(_code, names))}.")
+    return [*parts, _sentence(f"{record['method']}: {record['source']}")]
 
 
 def _not_measured(group: Group) -> list[str]:
@@ -91,6 +125,11 @@ def _md(text: str) -> str:
     """Text that Markdown shows as it is, in a table's cell as well."""
     plain = clean(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|~$#])", r"\\\1", plain)
+
+
+def _sentence(text: str) -> str:
+    plain = clean(text)
+    return f"{_md(plain[:1].upper() + plain[1:])}."
 
 
 def _code(text: str) -> str:

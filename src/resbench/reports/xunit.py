@@ -5,10 +5,11 @@ from __future__ import annotations
 import datetime
 import json
 import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from resbench.judge import Status, Verdict
+from resbench.reports.sequential import images_of
 from resbench.reports.verdicts import EXPLAINED, Group, explain, grouped, name, strict
 
 if TYPE_CHECKING:
@@ -19,11 +20,18 @@ __all__ = ["junit"]
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def junit(verdicts: Sequence[Verdict], *, seconds: float, timestamp: datetime.datetime | str) -> str:
+def junit(
+    verdicts: Sequence[Verdict],
+    *,
+    seconds: float,
+    timestamp: datetime.datetime | str,
+    sequential: Mapping[str, Any] | None = None,
+) -> str:
     """A ``testsuites`` document: a suite a paper, a case a claim and setting.
 
     VIOLATED, INCONCLUSIVE and STALE are failures, ERROR an error, NOT_MEASURED and WAIVED skipped.  Experiments are
-    shared between claims, so that a case has no time of its own; ``seconds`` is the whole run's.
+    shared between claims, so that a case has no time of its own; ``seconds`` is the whole run's.  Of a ``sequential``
+    run's record a case has the number of ``images``, and of those ``images_available``.
     """
     from xml.etree import ElementTree  # only here: a terminal's board does not need it
 
@@ -31,20 +39,20 @@ def junit(verdicts: Sequence[Verdict], *, seconds: float, timestamp: datetime.da
     groups = grouped(verdicts)
     root = ElementTree.Element("testsuites", {"name": "resbench", "time": f"{seconds:.3f}", **_totals(verdicts)})
     for group in groups:
-        root.append(_suite(group, _xml(when)))
+        root.append(_suite(group, _xml(when), sequential))
     ElementTree.indent(root, " ")
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
-def _suite(group: Group, timestamp: str) -> Element:
+def _suite(group: Group, timestamp: str, sequential: Mapping[str, Any] | None) -> Element:
     from xml.etree.ElementTree import Element
 
     suite = Element("testsuite", {"name": _xml(group.paper), "timestamp": timestamp, **_totals(group.verdicts)})
-    suite.extend(_case(verdict, group.paper) for verdict in group.verdicts)
+    suite.extend(_case(verdict, group.paper, sequential) for verdict in group.verdicts)
     return suite
 
 
-def _case(verdict: Verdict, paper: str) -> Element:
+def _case(verdict: Verdict, paper: str, sequential: Mapping[str, Any] | None) -> Element:
     from xml.etree.ElementTree import Element, SubElement
 
     case = Element("testcase", {"classname": _xml(f"resbench.{paper}"), "name": _xml(name(verdict))})
@@ -59,6 +67,9 @@ def _case(verdict: Verdict, paper: str) -> Element:
         "kind": verdict.kind,
         "status": verdict.status.value,
     }
+    images = None if sequential is None else images_of(sequential, name(verdict))
+    if images is not None:
+        values |= {"images": images[0], "images_available": images[1]}
     for key, value in values.items():
         if value is not None and value != "":
             text = value if isinstance(value, str) else json.dumps(strict(value))
