@@ -66,7 +66,7 @@ def save_batches(root: Path, train: Part, test: Part, patch: pytest.MonkeyPatch)
     folder.mkdir(parents=True)
 
     def write(name: str, content: Any) -> list[str]:
-        packed = pickle.dumps(content, protocol=2)
+        packed = pickle.dumps(content)
         (folder / name).write_bytes(packed)
         return [name, hashlib.md5(packed).hexdigest()]
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
+from math import sqrt
 from pathlib import Path
 
 import numpy as np
@@ -209,15 +210,16 @@ def _share_known(train: _Part, test: _Part, facts: Expected, where: str) -> floa
 
 
 def _moments(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel, of pixels scaled to [0, 1], from exact counts of their values."""
+    """Mean and standard deviation per channel, of pixels scaled to [0, 1]; of integers, so the same bits anywhere."""
     counts = np.zeros((images.shape[1], 256), np.int64)
     for start in range(0, len(images), 1000):  # bincount makes eight bytes of every pixel
         for channel, count in enumerate(counts):
             count += np.bincount(images[start : start + 1000, channel].ravel(), minlength=256)
-    values, total = np.arange(256) / 255, counts.sum(1)
-    mean = counts @ values / total
-    variance = (counts * (values - mean[:, None]) ** 2).sum(1) / total
-    return tuple(mean.tolist()), tuple(np.sqrt(variance).tolist())
+    total, values = int(counts[0].sum()), np.arange(256)
+    sums = [(int((count * values).sum()), int((count * values**2).sum())) for count in counts]
+    mean = tuple(first / (255 * total) for first, _ in sums)
+    std = tuple(sqrt((total * second - first**2) / (255 * total) ** 2) for first, second in sums)
+    return mean, std
 
 
 def _fingerprint(*parts: _Part) -> str:
