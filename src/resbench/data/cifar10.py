@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
+from math import sqrt
 from pathlib import Path
 
 import numpy as np
@@ -28,12 +29,12 @@ __all__ = ["Expected", "ImageSet", "cifar10_expected", "load_cifar10", "split"]
 
 _FORMS = "cifar10:ROOT (torchvision's, which --download fetches) or npz:FOLDER (with train.npz and test.npz)"
 
-_KNOWN = 0.99
-"""Of a sketch's images, with their labels, so many are there.
+_ENOUGH = 0.99
+"""Of the images in a sketch, with their labels, so many are there.
 
-Chosen: the sketches hold 1,560 training and 305 test images, of which 15 and 3 may be missing.  A copy in which some
-dozen images differ passes (its fingerprint tells it from the original); one that differs in every fiftieth image is
-refused with a probability above 90 %, in every tenth always.
+Chosen: the sketches hold 1,589 training and 304 test images, so 15 and 3 may be missing.  By the binomial distribution,
+a copy in which one image of 500 differs passes (probability 99.6 %; its fingerprint tells it from the original), and
+one is refused in which one image of 50 differs (training: 99.9 %, test: 86 %) or one of 20 (99.98 %).
 """
 
 
@@ -95,8 +96,11 @@ def load_cifar10(spec: str, *, download: bool = False, expected: Expected | None
     if download and kind != "cifar10":
         raise UserError("--download goes with --data cifar10:ROOT")
     read = _of_torchvision(place, where, download) if kind == "cifar10" else _of_npz(place, where)
-    train, test = (_Part.of(*read(name), facts, f"{where}: the {name} images") for name in ("train", "test"))
-    known = _known(train, test, facts, where)
+    train, test = (
+        _Part.of(*read(name), facts, f"{where}: the {kind} images")
+        for name, kind in (("train", "training"), ("test", "test"))
+    )
+    known = _share_known(train, test, facts, where)
     mean, std = _moments(train.images)
     return ImageSet(
         name="cifar10",
@@ -167,7 +171,9 @@ def _of_npz(place: str, where: str) -> Callable[[str], Arrays]:
     files = {part: folder / f"{part}.npz" for part in ("train", "test")}
     missing = [file.name for file in files.values() if not os.path.isfile(file)]
     if missing:
-        found = f"no {' and no '.join(missing)} there" if os.path.isdir(folder) else "no such folder"
+        found = "no such folder"
+        if os.path.exists(folder):
+            found = f"no {' and no '.join(missing)} there" if os.path.isdir(folder) else "a file, a folder is wanted"
         raise UserError(
             f"{where}: {found}; train.npz and test.npz are looked for in it, with arrays images (uint8 "
             "N x 32 x 32 x 3) and labels; --data cifar10:ROOT --download fetches the original (170 MB)"
@@ -175,44 +181,45 @@ def _of_npz(place: str, where: str) -> Callable[[str], Arrays]:
     return lambda part: read_npz(str(files[part]), f"{where}/{part}.npz")
 
 
-def _known(train: _Part, test: _Part, facts: Expected, where: str) -> float:
+def _share_known(train: _Part, test: _Part, facts: Expected, where: str) -> float:
     """The share of the sketches' images that is there, in the part that has the smaller one.
 
     Raises:
         UserError: it is too small, or a part has more or fewer images than it should.
     """
-    if min(facts.train.share(test.keys), facts.test.share(train.keys)) >= _KNOWN / 2:
+    if min(facts.train.share(test.keys), facts.test.share(train.keys)) >= _ENOUGH:
         raise UserError(f"{where}: the training images are where the test images should be, and vice versa")
     shares = []
     for name, part, sketch in (("training", train, facts.train), ("test", test, facts.test)):
         if len(part.keys) != sketch.count:
             raise UserError(f"{where}: {len(part.keys)} {name} images; {facts.name} has {sketch.count}, all are needed")
         shares.append(sketch.share(part.keys))
-        if shares[-1] >= _KNOWN:
+        if shares[-1] >= _ENOUGH:
             continue
-        if sketch.share_of_pixels(part.keys) >= _KNOWN:
+        if sketch.share_of_pixels(part.keys) >= _ENOUGH:
             raise UserError(
                 f"{where}: the {name} images are {facts.name}'s, but only {shares[-1]:.1%} of those looked at have its "
                 "labels (shuffled, or classes numbered otherwise?)"
             )
         raise UserError(
             f"{where}: the {name} images are not {facts.name}'s: of a sample of those, {shares[-1]:.1%} are there, "
-            "pixel by pixel (others, or a copy that was compressed as JPEG or resized?); cifar10:ROOT with --download is "
-            "the original"
+            "pixel by pixel (others, or a copy that was compressed as JPEG or resized?); the original is "
+            "cifar10:ROOT with --download"
         )
     return min(shares)
 
 
 def _moments(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel, of pixels scaled to [0, 1], from exact counts of their values."""
+    """Mean and standard deviation per channel, of pixels scaled to [0, 1]; of integers, so the same bits anywhere."""
     counts = np.zeros((images.shape[1], 256), np.int64)
     for start in range(0, len(images), 1000):  # bincount makes eight bytes of every pixel
         for channel, count in enumerate(counts):
             count += np.bincount(images[start : start + 1000, channel].ravel(), minlength=256)
-    values, total = np.arange(256) / 255, counts.sum(1)
-    mean = counts @ values / total
-    variance = (counts * (values - mean[:, None]) ** 2).sum(1) / total
-    return tuple(mean.tolist()), tuple(np.sqrt(variance).tolist())
+    total, values = int(counts[0].sum()), np.arange(256)
+    sums = [(int((count * values).sum()), int((count * values**2).sum())) for count in counts]
+    mean = tuple(first / (255 * total) for first, _ in sums)
+    std = tuple(sqrt((total * second - first**2) / (255 * total) ** 2) for first, second in sums)
+    return mean, std
 
 
 def _fingerprint(*parts: _Part) -> str:
