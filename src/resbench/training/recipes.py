@@ -45,7 +45,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     ``drops``, which are iterations (counted from 0) where ``iterations`` is given, else epochs (counted from 1).  The
     first ``warmup`` iterations of ``drops`` have ``warmup_lr``.
 
-    ``shift`` (pixels, to any side) and ``flip`` (left to right, every second image) are the augmentation.
+    ``shift`` (pixels, to any side) and ``flip`` (left to right, with probability 1/2) are the augmentation.
     ``sampling``: the units a training pass uses: ``all``; stochastic depth, ``linear`` or ``uniform`` with
     ``sampling_value`` = p_L; or ``exactly`` ``sampling_value`` units.
 
