@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from resbench.networks.residual import NetworkSpec
-from resbench.training import loop
 from resbench.training.recipes import Recipe, load_recipes
 from resbench.training.schedules import learning_rate, steps_per_epoch, total_steps
 
@@ -52,19 +53,30 @@ def test_short_recipes_are_eight_epochs_of_one_cycle() -> None:
 
 
 @pytest.mark.parametrize("name", ["preact-54", "vgg-15", "preact-54-23of54", "original", "post-108"])
-def test_the_digits_keep_their_learning_rates(name: str) -> None:
+def test_the_digits_keep_the_learning_rates_of_the_recorded_networks(name: str) -> None:
     recipe, images = load_recipes("digits")[name], 898
     steps = total_steps(recipe, images)
     assert steps == recipe.epochs * 14
     for step in range(steps):
-        assert learning_rate(recipe, step, images) == loop.learning_rate(recipe, step, steps)
+        done = step / steps
+        rise = 0.1 * (0.1 + 0.9 * done / 0.3)
+        fall = 0.1 * 0.5 * (1.0 + math.cos(math.pi * (done - 0.3) / 0.7))
+        assert learning_rate(recipe, step, images) == (rise if done < 0.3 else fall)
+
+
+def test_one_cycle_peaks_at_three_tenths() -> None:
+    recipe = Recipe(residual=NetworkSpec(), epochs=1000, batch=10)
+    cycle = [learning_rate(recipe, step, 10) for step in range(1000)]
+    assert cycle[0] == pytest.approx(0.01)
+    assert max(cycle) == pytest.approx(0.1)
+    assert cycle.index(max(cycle)) == 300
+    assert cycle[-1] < 1e-5
 
 
 def test_two_drops_at_a_half_and_three_quarters() -> None:
     recipe = Recipe(residual=NetworkSpec(), epochs=8, batch=10, schedule="steps")
     expected = [0.1] * 4 + [0.01] * 2 + [0.001] * 2
     assert [learning_rate(recipe, step, 19) for step in range(8)] == pytest.approx(expected)
-    assert [loop.learning_rate(recipe, step, 8) for step in range(8)] == pytest.approx(expected)
 
 
 def test_too_few_images_for_a_mini_batch() -> None:
