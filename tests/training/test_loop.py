@@ -11,9 +11,9 @@ import torch
 from resbench.data.digits import Dataset
 from resbench.networks.residual import NetworkSpec, PlainSpec, ResidualNetwork, build
 from resbench.networks.units import UnitSpec
+from resbench.training.course import copy_losses
 from resbench.training.loop import (
     Copy,
-    copy_losses,
     make_sampler,
     prepare_for_test,
     reestimate_statistics,
