@@ -206,6 +206,23 @@ def test_dropout_shortcut_halves_the_survivors_mean_only_in_training() -> None:
     assert torch.equal(unit.eval().shortcut(x), x)
 
 
+def test_dropout_in_the_branch_drops_inputs_of_its_last_convolution_only_in_training() -> None:
+    plain = shaken(build_unit(UnitSpec(order="original"), 3, 3, 1))
+    unit, x = shaken(build_unit(UnitSpec(order="original", dropout=0.3), 3, 3, 1)), tensor(2, 3, 4, 4)
+    for mine, theirs in zip(unit.parameters(), plain.parameters(), strict=True):
+        mine.data.copy_(theirs)
+    seen: list[torch.Tensor] = []
+    for each in (plain, unit):
+        convolution = [module for module in each.residual if isinstance(module, nn.Conv2d)][-1]
+        convolution.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    torch.manual_seed(0)
+    plain(x), unit(x)
+    full, kept = seen
+    torch.testing.assert_close(kept, torch.where(kept == 0, kept, full / 0.7))
+    assert 0.1 < float((kept[full > 0] == 0).double().mean()) < 0.5
+    assert torch.equal(unit.eval()(x), unit(x))
+
+
 # Exact counts, batch normalisation included (He 2016, table 4; ResNet 2015, table 6).
 COUNTS = {
     "resnet20": (NetworkSpec(units=(3,) * 3, unit=UnitSpec(order="original")), 269_722),

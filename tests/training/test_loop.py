@@ -11,10 +11,9 @@ import torch
 from resbench.data.digits import Dataset
 from resbench.networks.residual import NetworkSpec, PlainSpec, ResidualNetwork, build
 from resbench.networks.units import UnitSpec
+from resbench.training.course import copy_losses
 from resbench.training.loop import (
     Copy,
-    copy_losses,
-    learning_rate,
     make_sampler,
     prepare_for_test,
     reestimate_statistics,
@@ -119,18 +118,6 @@ def test_test_scaling_is_the_inclusion_probability() -> None:
     assert [unit.scale for unit in network.residual_units()] == [0.875, 0.75, 0.625, 0.5]
     network.train()
     assert [unit.scale for unit in network.residual_units()] == [1.0] * 4
-
-
-def test_learning_rates() -> None:
-    cycle = [learning_rate(SMALL, step, 1000) for step in range(1000)]
-    assert cycle[0] == pytest.approx(0.01)
-    assert max(cycle) == pytest.approx(0.1)
-    assert cycle.index(max(cycle)) == 300
-    assert cycle[-1] < 1e-5
-    steps = Recipe(plain=PlainSpec(), schedule="steps")
-    assert [learning_rate(steps, step, 100) for step in (0, 49, 50, 74, 75)] == pytest.approx(
-        [0.1, 0.1, 0.01, 0.01, 0.001]
-    )
 
 
 def test_losses_are_separate_for_copies() -> None:

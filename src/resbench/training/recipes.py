@@ -1,9 +1,10 @@
 """Recipes: which networks a setting trains and how, as data (``books/*.toml`` beside this module, one file a paper).
 
-A file says its ``setting``.  ``[defaults]`` holds what its networks share, fields of :class:`Recipe`; each ``[[family]]``
-names its ``source``, its own ``defaults`` over the file's, and its networks, which say only what is theirs.  ``[network]``
-stands for a family without defaults.  ``[short]`` makes a second setting of the same networks, ``<setting>-short``: its
-``changes`` go over every recipe, and ``departures`` says in words what they cost.
+A file says its ``setting``.  ``[defaults]`` holds what its networks share, fields of :class:`Recipe`; each
+``[[family]]`` names its ``source``, its own ``defaults`` over the file's, and its networks, which say only what is
+theirs.  ``[network]`` stands for a family without defaults.  ``[short]`` makes a second setting of the same networks,
+``<setting>-short``: its ``changes`` go over every recipe, and ``departures`` says in words how they differ from the
+paper.
 """
 
 from __future__ import annotations
@@ -44,14 +45,14 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     ``drops``, which are iterations (counted from 0) where ``iterations`` is given, else epochs (counted from 1).  The
     first ``warmup`` iterations of ``drops`` have ``warmup_lr``.
 
-    ``shift`` (pixels) and ``flip`` (left to right, one in two) are the augmentation.  ``sampling``: the units a training
-    pass uses: ``all``; stochastic depth, ``linear`` or ``uniform`` with ``sampling_value`` = p_L; or ``exactly``
-    ``sampling_value`` units.
+    ``shift`` (pixels, to any side) and ``flip`` (left to right, with probability 1/2) are the augmentation.
+    ``sampling``: the units a training pass uses: ``all``; stochastic depth, ``linear`` or ``uniform`` with
+    ``sampling_value`` = p_L; or ``exactly`` ``sampling_value`` units.
 
     ``validation``: training images held out; with ``tested = "best-validation"`` the network of the epoch with the
-    lowest error on them is the one that counts, else the last.  ``test_scaling``: whether the tested network's branches
-    are multiplied by their probability (Huang 2016, equation 5).  ``reestimate``: whether its BN statistics are measured
-    again with all units active.
+    lowest error on them is the one that counts, else the last.  ``test_scaling``: whether the tested network's
+    branches are multiplied by their probability (Huang 2016, equation 5).  ``reestimate``: whether its BN statistics
+    are measured again with all units active.
 
     ``departures``: in which ways a short recipe is not the paper's, in words.
 
@@ -102,8 +103,9 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     @property
     def fingerprint(self) -> str:
         """A hash of every field but the departures; two networks of one fingerprint were to be trained alike."""
-        content = {name: value for name, value in _hashed(self).items() if name != "departures"}
-        return hashlib.sha256(msgspec.json.encode(content, order="deterministic")).hexdigest()[:16]
+        content = _hashed(self)
+        content.pop("departures")
+        return hashlib.sha256(msgspec.json.encode(content)).hexdigest()[:16]
 
 
 def _check_schedule(recipe: Recipe) -> None:
@@ -137,7 +139,7 @@ def _check_sampling(recipe: Recipe) -> None:
 
 
 def _hashed(part: msgspec.Struct) -> Table:
-    """The fields that a fingerprint covers, by name."""
+    """The fields that a fingerprint covers by name, in the order of their definition, which is part of it."""
     content: Table = {}
     for field in msgspec.structs.fields(part):
         value = getattr(part, field.name)
