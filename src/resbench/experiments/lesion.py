@@ -35,7 +35,6 @@ __all__ = [
     "body",
     "deletion_plans",
     "duplication",
-    "misclassified_under",
     "multiple_deletion",
     "prepared",
     "reordering",
@@ -201,7 +200,7 @@ def single_deletion(member: Member | UserMember) -> dict[str, Any]:
     ``names`` and positions (``units``) are given, and how many are ``left_out``.
     """
     parts, data = prepared(member)
-    return {"wrong": misclassified_under(parts, deletion_plans(parts), data), **parts.describe()}
+    return {"wrong": parts.wrong(deletion_plans(parts), data), **parts.describe()}
 
 
 def deletion_plans(parts: Lesionable) -> list[Plan]:
@@ -275,16 +274,11 @@ def _prepared_for_draws(member: Member | UserMember) -> tuple[Lesionable, Images
     return parts, data.subset(order[:DRAW_IMAGES])
 
 
-def misclassified_under(parts: Lesionable, plans: Sequence[Plan], data: Images) -> NDArray[np.bool_]:
-    """Whether each image is misclassified under each plan, ``(plans, images)``."""
-    return parts.wrong(plans, data)
-
-
 def _sweep(parts: Lesionable, plans: Sequence[Plan], data: Images) -> NDArray[np.bool_]:
     """Run plan ``r`` on third ``r % 3`` of the images."""
     size = len(data) // THIRDS
     wrong = np.empty((len(plans), size), dtype=bool)
     for third in range(THIRDS):
         part = data.subset(range(third * size, (third + 1) * size))
-        wrong[third::THIRDS] = misclassified_under(parts, plans[third::THIRDS], part)
+        wrong[third::THIRDS] = parts.wrong(plans[third::THIRDS], part)
     return wrong

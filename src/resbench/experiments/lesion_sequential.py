@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resbench.experiments.lesion import deletion_plans, misclassified_under, prepared
+from resbench.experiments.lesion import deletion_plans, prepared
 from resbench.experiments.lesion_stopping import Stopping
 from resbench.records.partial import PartialResults
 from resbench.records.results import Result
@@ -92,7 +92,7 @@ class Part:
         block = np.zeros((len(rows), len(positions)), dtype=bool)
 
         def run() -> Bools:
-            return misclassified_under(self._body, chosen, self._data.subset(positions.tolist()))
+            return self._body.wrong(chosen, self._data.subset(positions.tolist()))
 
         block[rows], reused = (run(), False) if self._kept is None else self._kept.block(rows, first, last, run)
         self.reused += reused * len(chosen) * len(positions)
