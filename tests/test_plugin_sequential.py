@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from resbench.experiments import lesion_sequential
+from resbench.experiments.lesion import Body
 
 ARGUMENTS = ("--pyargs", "resbench", "-m", "claims", "-p", "no:cacheprovider", "-p", "no:xdist")
 
@@ -71,7 +71,7 @@ def test_on_a_target_by_the_configuration_file(suite: pytest.Pytester) -> None:
 
 
 def test_an_interrupted_suite_goes_on(suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    original, looks, images = lesion_sequential.misclassified_under, [1], [0]
+    original, looks, images = Body.wrong, [1], [0]
 
     def counted(body: object, plans: list[object], data: list[object]) -> object:
         if not looks:
@@ -80,7 +80,7 @@ def test_an_interrupted_suite_goes_on(suite: pytest.Pytester, monkeypatch: pytes
         images[0] += len(plans) * len(data)
         return original(body, plans, data)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(lesion_sequential, "misclassified_under", counted)
+    monkeypatch.setattr(Body, "wrong", counted)
     arguments = (*ARGUMENTS, "-k", "veit-single-delete-vgg and digits", "--resbench-sequential")
     with pytest.raises(KeyboardInterrupt):
         suite.runpytest_inprocess(*arguments)

@@ -19,6 +19,8 @@ from resbench.claims import find, load_claims
 from resbench.claims.model import AtLeast, AtMost, Comparator, Expectation
 from resbench.experiments import lesion_sequential as module
 from resbench.experiments.lab import Lab
+from resbench.experiments.lesion import Body
+from resbench.experiments.lesion_target import TargetBody
 from resbench.experiments.sequential import Sequential, measure_sequentially
 from resbench.plan import Item, kept_of_target
 from resbench.plan import Run as Judging
@@ -52,8 +54,8 @@ BOTH = [("clear@digits", CLEAR), ("close@digits", CLOSE)]
 class Counted:
     """Counts lesioned images, and interrupts the run before the ``at``-th look of a member."""
 
-    def __init__(self, at: int | None = None):
-        self.at, self.images, self._run = at, 0, module.misclassified_under
+    def __init__(self, at: int | None, run: Any):
+        self.at, self.images, self._run = at, 0, run
 
     def __call__(self, body: Any, plans: Sequence[Any], data: Any) -> NDArray[np.bool_]:
         if self.at is not None:
@@ -66,12 +68,12 @@ class Counted:
 
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> Any:
-    original = module.misclassified_under
+    original = {kind: kind.wrong for kind in (Body, TargetBody)}
 
     def install(at: int | None = None) -> Counted:
-        fake = Counted(at)
-        fake._run = original
-        monkeypatch.setattr(module, "misclassified_under", fake)
+        fake = Counted(at, lambda body, *given: original[type(body)](body, *given))
+        for kind in original:
+            monkeypatch.setattr(kind, "wrong", lambda body, plans, data: fake(body, plans, data))
         return fake
 
     return install
@@ -84,8 +86,7 @@ def members() -> Any:
     return replace(
         target,
         members=tuple(
-            replace(member, test=(member.test[0][: 200 - 3 * i], member.test[1][: 200 - 3 * i]))
-            for i, member in enumerate(target.members)
+            replace(member, test=member.test.subset(range(200 - 3 * i))) for i, member in enumerate(target.members)
         ),
     )
 
@@ -170,7 +171,7 @@ def test_the_command_goes_on(run: Run, counted: Any, tmp_path: Path) -> None:
 @pytest.fixture
 def target(members: Any) -> UserTarget:
     member = members.members[0]
-    return as_target(member.network, *member.test)
+    return as_target(member.network, *member.test.take(range(len(member.test))))
 
 
 def test_a_users_network_goes_on(
