@@ -21,7 +21,7 @@ from resbench.lesions.accelerating import arithmetic
 from resbench.timing.worker.rates import cpu_seconds, cuda_seconds, median_seconds, rates
 from resbench.timing.worker.seen import Rates
 
-__all__ = ["Convolution", "convolution_rate", "convolutions", "machine_rates", "matrix_rate"]
+__all__ = ["PASSES", "Convolution", "convolution_rate", "convolutions", "machine_rates", "matrix_rate"]
 
 _BATCH = 64
 """Images in a timed convolution: what the engine's batches have at 32x32."""
@@ -29,7 +29,7 @@ _BATCH = 64
 _SECONDS = 0.25
 """For each shape."""
 
-_PASSES = 3
+PASSES = 3
 """Of a training step: the output, the gradient of the input and that of the weight, of equally many multiply-adds."""
 
 
@@ -82,10 +82,10 @@ def convolution_rate(
 ) -> float:
     """Multiply-adds a second over all ``layers``; on a CPU every thread runs a convolution of its own.
 
-    ``training``: forwards and backwards, as :data:`_PASSES` times the multiply-adds of a forward pass.
+    ``training``: forwards and backwards, as :data:`PASSES` times the multiply-adds of a forward pass.
     """
     dtype = torch.bfloat16 if format == "bfloat16" else torch.float32
-    macs = sum(layer.macs * count for layer, count in layers.items()) * (_PASSES if training else 1)
+    macs = sum(layer.macs * count for layer, count in layers.items()) * (PASSES if training else 1)
     with arithmetic(format):
         needed = sum(_image_seconds(layer, device, threads, dtype, training) * n for layer, n in layers.items())
     return macs / needed if needed else float("nan")
