@@ -68,6 +68,9 @@ def test_the_table_says_what_was_reached() -> None:
     assert rows["resbench, bf16"] == ["640.0", "200.0", "4.00", "(2.00-4.00)", "10", "/", "20", "/", "5"]
     assert "goal: at least 1.3 times: float32 reached (4.00), bf16 reached (4.00)" in table
     assert "in turns: float32 3 rounds of 2 steps" in table
+    assert "busier" not in table
+    busy = replace(speed(), floors={"float32": Floor(0.3, 0.1, 0.02), "bf16": Floor(0.02, 0.04, 0.01)})
+    assert "above 100 %: the machine was busier while its rates were measured" in as_table(busy)
     assert max(map(len, (table + "\n" + training_speed._NOTES).splitlines())) <= 80
 
 
