@@ -23,8 +23,8 @@ from typing import Any
 
 import torch
 
+from benchmarks.floor import convolution_rate, convolutions, matrix_rate
 from benchmarks.lesion_contest import LOOP, TIE, Contest, Sweep
-from benchmarks.lesion_floor import convolution_rate, convolutions, matrix_rate
 from benchmarks.lesion_subject import random_subject
 from resbench.errors import UserError
 from resbench.targets.load import load_target

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 from benchmarks import lesion_speed
+from benchmarks.floor import convolutions
 from benchmarks.lesion_contest import LOOP, Contest, Differences, Sweep, compared
-from benchmarks.lesion_floor import Work, convolutions, work_of
+from benchmarks.lesion_floor import Work, work_of
 from benchmarks.lesion_speed import Speed, as_json, as_table, main
 from benchmarks.lesion_subject import loader_over, plans_of, random_subject, shortcuts_of, unit_modules
 from benchmarks.user_loop import sweep, without
@@ -56,8 +57,8 @@ def speed(found: Sweep = SWEEP, mode: str = "single", device: str = "cpu") -> Sp
 
 @pytest.fixture(autouse=True)
 def _rates_in_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmarks.lesion_floor._SECONDS", 0.0)
-    monkeypatch.setattr("benchmarks.lesion_floor._BATCH", 2)
+    monkeypatch.setattr("benchmarks.floor._SECONDS", 0.0)
+    monkeypatch.setattr("benchmarks.floor._BATCH", 2)
     monkeypatch.setattr("resbench.timing.worker.rates.SECONDS", 0.02)
 
 

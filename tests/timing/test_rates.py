@@ -51,7 +51,7 @@ def test_the_best_product_and_each_copy_count(monkeypatch: pytest.MonkeyPatch) -
         size: int = call.args[0].numel()  # type: ignore[attr-defined]
         return {16 * 16: 1e-6, 32 * 32: 1e-2, 2**12 // 8: 1e-3, 2**15 // 8: 1e-4}[size]
 
-    monkeypatch.setattr(module, "_cpu_seconds", fixed(by_size))
+    monkeypatch.setattr(module, "cpu_seconds", fixed(by_size))
     found = rates("cpu1", "float32")
     assert found.macs == pytest.approx(16**3 / 1e-6)
     # Read and written bytes together.
@@ -61,7 +61,7 @@ def test_the_best_product_and_each_copy_count(monkeypatch: pytest.MonkeyPatch) -
 def test_the_median_repeat_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     taken = iter([9.0, 1.0, 2.0])
     calls = list[int]()
-    assert module._median(lambda: calls.append(1), fixed(lambda _: next(taken)), share=0.0) == 2.0
+    assert module.median_seconds(lambda: calls.append(1), fixed(lambda _: next(taken)), share=0.0) == 2.0
     assert len(calls) == 4  # once to warm up
 
 
@@ -126,5 +126,5 @@ def test_a_gpu_is_timed_by_events(monkeypatch: pytest.MonkeyPatch) -> None:
             return 5.0  # milliseconds
 
     monkeypatch.setattr(torch.cuda, "Event", Event)
-    assert module._cuda_seconds(lambda: log.append("call")) == pytest.approx(5e-3)
+    assert module.cuda_seconds(lambda: log.append("call")) == pytest.approx(5e-3)
     assert log == ["record", "call", "record", "wait"]

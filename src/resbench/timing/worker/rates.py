@@ -16,7 +16,7 @@ import torch
 
 from .seen import Rates
 
-__all__ = ["COPIES", "SECONDS", "SIDES", "rates"]
+__all__ = ["COPIES", "SECONDS", "SIDES", "cpu_seconds", "cuda_seconds", "median_seconds", "rates"]
 
 Seconds = Callable[[Callable[[], object]], float]
 """Times one call."""
@@ -50,7 +50,7 @@ def rates(device: str, dtype: str) -> Rates:
 @lru_cache
 def _measured(device: str, dtype: str) -> Rates:
     where = torch.device("cuda" if device == "cuda" else "cpu")
-    seconds = _cuda_seconds if where.type == "cuda" else _cpu_seconds
+    seconds = cuda_seconds if where.type == "cuda" else cpu_seconds
     with torch.inference_mode(), _conditions(device, dtype):
         macs = _products(where, torch.bfloat16 if dtype == "bf16" else torch.float32, seconds)
         copies = _copies(where, seconds)
@@ -65,7 +65,7 @@ def _products(where: torch.device, format: torch.dtype, seconds: Seconds) -> flo
             break
         left, right = (torch.rand(side, side, device=where).to(format) for _ in range(2))
         product = partial(torch.mm, left, right, out=torch.empty_like(left))
-        last = _median(product, seconds, SECONDS / len(SIDES))
+        last = median_seconds(product, seconds, SECONDS / len(SIDES))
         best = max(best, side**3 / last)
     return best
 
@@ -76,11 +76,11 @@ def _copies(where: torch.device, seconds: Seconds) -> dict[int, float]:
     for size in sizes:
         # Both are written first, so that the system has given their pages before a copy is timed.
         source, target = (torch.ones(size // 8, device=where) for _ in range(2))
-        found[size] = size / _median(partial(target.copy_, source), seconds, SECONDS / len(sizes))
+        found[size] = size / median_seconds(partial(target.copy_, source), seconds, SECONDS / len(sizes))
     return found
 
 
-def _median(call: Callable[[], object], seconds: Seconds, share: float) -> float:
+def median_seconds(call: Callable[[], object], seconds: Seconds, share: float) -> float:
     """Of at least three repeats, and as many as begin within ``share`` seconds."""
     call()
     found, until = list[float](), time.perf_counter() + share
@@ -89,13 +89,15 @@ def _median(call: Callable[[], object], seconds: Seconds, share: float) -> float
     return statistics.median(found)
 
 
-def _cpu_seconds(call: Callable[[], object]) -> float:
+def cpu_seconds(call: Callable[[], object]) -> float:
+    """One call on the CPU, by the clock."""
     started = time.perf_counter()
     call()
     return time.perf_counter() - started
 
 
-def _cuda_seconds(call: Callable[[], object]) -> float:
+def cuda_seconds(call: Callable[[], object]) -> float:
+    """What one call launches, from event to event on the GPU; waits for its end."""
     begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
     begin.record()
     call()
