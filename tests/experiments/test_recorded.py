@@ -119,7 +119,8 @@ def test_which_lab_a_setting_gets(place: Path) -> None:
     record(place)
     run = Run([])
     assert isinstance(run._lab(SETTING), RecordedLab)
-    assert type(run._lab("cifar10")) is Lab
+    assert isinstance(run._lab("cifar10"), RecordedLab), "nothing is recorded yet, and nothing could be measured here"
+    assert type(run._lab("imagenet")) is Lab
     assert type(Run([], folders={SETTING: place})._lab(SETTING)) is Lab
     shutil.rmtree(place / "resnet56")
     assert not has_evidence(place)

@@ -1,8 +1,9 @@
 """Recorded evidence: the raw result of one experiment on one network, as a file that is judged later and elsewhere.
 
 A setting whose networks are too large to be measured at every check (or are not resbench's to distribute) has a folder
-of these, ``NETWORK/EXPERIMENT.json``: readable provenance, and the arrays packed.  A file is written as a whole or not
-at all, and is read only if schema and digest are right.  Statistics and verdicts are computed from it afresh.
+of these, ``NETWORK/EXPERIMENT.json``: readable provenance, and the arrays packed.  Of a network that was trained for
+several seeds the others are beside it, ``NETWORK/seed-2/EXPERIMENT.json`` and so on.  A file is written as a whole or
+not at all, and is read only if schema and digest are right.  Statistics and verdicts are computed from it afresh.
 """
 
 from __future__ import annotations
@@ -61,7 +62,11 @@ class Subject(_Struct, frozen=True):
 
     ``checkpoint``: SHA-256 of the file of weights.  ``source``, ``published_error``: where it comes from, and the test
     error (percent) that its author names.  ``data``: fingerprint of the images with their normalisation and labels;
-    ``labels``: of the labels alone, which networks with other normalisations share.  ``seed``: of draws.
+    ``labels``: of the labels alone, which networks with other normalisations share.  ``seed``: of draws, or of the
+    training where resbench trained it.
+
+    Of networks that resbench trained: ``recipe``, the recipe's fingerprint; ``networks``, the version of the code that
+    builds them (:data:`resbench.experiments.versions.NETWORKS`); ``precision`` of the training.  Empty of others'.
     """
 
     target: str
@@ -72,10 +77,16 @@ class Subject(_Struct, frozen=True):
     seed: int
     source: str = ""
     published_error: float | None = None
+    recipe: str = ""
+    networks: int = 0
+    precision: str = ""
 
 
 class Made(_Struct, frozen=True):
-    """How a record was made.  ``source``: hash of resbench's own files, for people; it decides nothing."""
+    """How a record was made.  ``source``: hash of resbench's own files, for people; it decides nothing.
+
+    ``training``: how the network was trained, where resbench did it: device, seconds a step, the recipe in full.
+    """
 
     at: str
     source: str
@@ -83,6 +94,7 @@ class Made(_Struct, frozen=True):
     device: str
     threads: int
     seconds: float
+    training: dict[str, Any] | None = None
 
 
 class Evidence(_Struct, frozen=True):
@@ -102,13 +114,22 @@ class Evidence(_Struct, frozen=True):
     digest: Digest
 
 
-def evidence_path(folder: Path, request: Request) -> Path:
-    """The file of ``request`` in the folder of its setting."""
-    return folder / request.network / f"{request.experiment}.json"
+def evidence_path(folder: Path, request: Request, *, run: int = 1) -> Path:
+    """The file of ``request`` in the folder of its setting; ``run``: of the networks trained alike, counted from 1."""
+    place = folder / request.network
+    return (place if run == 1 else place / f"seed-{run}") / f"{request.experiment}.json"
 
 
 def write(
-    folder: Path, setting: str, request: Request, version: int, subject: Subject, made: Made, result: Result
+    folder: Path,
+    setting: str,
+    request: Request,
+    version: int,
+    subject: Subject,
+    made: Made,
+    result: Result,
+    *,
+    run: int = 1,
 ) -> Path:
     """Record ``result``; returns the file.
 
@@ -127,18 +148,18 @@ def write(
         members=members,
         digest=_digest(members),
     )
-    path = evidence_path(folder, request)
+    path = evidence_path(folder, request, run=run)
     write_atomically(path, msgspec.json.format(msgspec.json.encode(evidence), indent=1) + b"\n")
     return path
 
 
-def read_evidence(folder: Path, setting: str, request: Request) -> Evidence | None:
-    """The record of ``request``, None where there is none.
+def read_evidence(folder: Path, setting: str, request: Request, *, run: int = 1) -> Evidence | None:
+    """The record of ``request`` (of the ``run``-th network trained so), None where there is none.
 
     Raises:
         UserError: the file cannot be read, is damaged, of another schema, or not what its name says.
     """
-    path = evidence_path(folder, request)
+    path = evidence_path(folder, request, run=run)
     try:
         content = path.read_bytes()
     except FileNotFoundError:
