@@ -150,7 +150,7 @@ class _Run:
                 _measured(target),
                 lambda r: estimate(recipe, [r.experiment], self._step_seconds(name), trained=True),
                 run=run,
-                training=provenance(saved),
+                training=provenance(saved, self.shelf.data),
             )
 
     def _train(self, name: str, run: int, course: Course) -> Saved:

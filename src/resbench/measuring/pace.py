@@ -110,10 +110,10 @@ def device_name(device: str, precision: str) -> str:
 
 
 def training_steps(recipe: Recipe) -> int:
-    """Mini-batches of the whole training; the last, incomplete one of an epoch is left out."""
-    if recipe.iterations is not None:
-        return recipe.iterations
-    return recipe.epochs * ((_IMAGES - recipe.validation) // recipe.batch)
+    """Mini-batches of the whole training on CIFAR-10."""
+    from resbench.training.schedules import total_steps
+
+    return total_steps(recipe, _IMAGES - recipe.validation)
 
 
 def step_work(recipe: Recipe) -> float:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from resbench.training.recipes import Recipe
     from resbench.training.target import Target
 
-__all__ = ["Places", "Shelf", "Tested", "memory_errors"]
+__all__ = ["COMMITTED_BYTES", "Places", "Shelf", "Tested", "memory_errors", "provenance"]
 
 COMMITTED_BYTES = 8_000_000
 """A larger file stays in the user's cache; the hash in the records says which it was."""
@@ -185,9 +185,9 @@ class Tested:
         return self._parts[validation]
 
 
-def provenance(saved: Saved) -> dict[str, Any]:
-    """How a network was trained, for its records; its curves are records of their own."""
-    return {**saved.training, "parameters": sum(value.numel() for value in saved.network.parameters())}
+def provenance(saved: Saved, data: ImageSet) -> dict[str, Any]:
+    """How a network was trained and on what, for its records; its curves are records of their own."""
+    return {**saved.training, "images": data.name, "known_images": round(data.known, 6)}
 
 
 @contextmanager
@@ -227,5 +227,3 @@ def _told(course: Course, network: str) -> Callable[[int, int], None]:
         course.say(network, f": training, {100 * done / total:.0f} %, {duration(left)} left")
 
     return told
-
-
