@@ -16,7 +16,7 @@ BATCH, STEPS = 16, 6
 
 def recipes(**changes: Any) -> dict[str, Recipe]:
     common: dict[str, Any] = {"iterations": STEPS, "batch": BATCH, "lr": 0.01, "halves": (0,), **changes}
-    residual = NetworkSpec(units=(2, 2, 2), widths=(4, 4, 4))
+    residual = NetworkSpec(units=(3, 3, 3), widths=(4, 4, 4))
     return {
         "resnet110-preact": Recipe(residual=residual, **common),
         "resnet110-constant": Recipe(residual=residual, validation=20, tested="best-validation", **common),

@@ -148,11 +148,11 @@ def test_ctrl_c_keeps_what_is_recorded(measure: Run, monkeypatch: pytest.MonkeyP
     real = resbench.measuring.course.write
     calls: list[Request] = []
 
-    def stopped(folder: Path, setting: str, request: Request, *rest: Any) -> None:
+    def stopped(folder: Path, setting: str, request: Request, *rest: Any, **options: Any) -> None:
         calls.append(request)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        real(folder, setting, request, *rest)
+        real(folder, setting, request, *rest, **options)
 
     monkeypatch.setattr(resbench.measuring.course, "write", stopped)
     code, _, err = measure("--select", "*/evaluation")

@@ -156,9 +156,7 @@ def test_a_network_is_not_trained_again_for_one_more_experiment(
     assert trainings == [("vgg15", 1)]
 
 
-def test_complete_evidence_needs_no_checkpoint(
-    measure: Measure, place: Path, trainings: list[tuple[str, int]]
-) -> None:
+def test_complete_evidence_needs_no_checkpoint(measure: Measure, place: Path, trainings: list[tuple[str, int]]) -> None:
     measure("vgg15")
     (place / "checkpoints" / SETTING / "vgg15.safetensors").unlink()
     assert measure("vgg15").startswith("0 recorded")
@@ -201,9 +199,7 @@ def test_seeds_are_beside_the_first(measure: Measure, place: Path) -> None:
     assert measure("vgg15", seeds=2).startswith("0 recorded")
 
 
-def test_a_large_network_stays_in_the_cache(
-    measure: Measure, place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_large_network_stays_in_the_cache(measure: Measure, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resbench.measuring.trained, "COMMITTED_BYTES", 100)
     measure("vgg15/evaluation")
     assert not (place / "checkpoints" / SETTING / "vgg15.safetensors").exists()

@@ -70,7 +70,9 @@ def measure(
     if (study is None) == (not setting):
         raise UserError("give either --study FILE (networks of others) or --setting NAME (the papers', trained here)")
     if study is not None and (seeds is not None or precision is not None):
-        raise UserError(f"{'--seeds' if seeds is not None else '--precision'} goes with --setting: it is about training")
+        raise UserError(
+            f"{'--seeds' if seeds is not None else '--precision'} goes with --setting: it is about training"
+        )
     if setting and limit is not None:
         raise UserError("--limit goes with --study; the papers' networks are tested on all images")
     check_device(device)

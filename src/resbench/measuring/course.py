@@ -30,7 +30,8 @@ class Course:
 
     ``setting``, ``folder``: where its records go.  ``total``: results in all.  ``minutes``: of the whole run, None for
     no end.  ``done``: recorded now; ``kept``: were there; ``missing``: cannot be measured, with the reason.
-    ``expected``, ``taken``: seconds as estimated and as they were, of all that is done.
+    ``expected``, ``taken``: seconds as estimated and as they were, of all that is done.  ``ahead``: seconds estimated
+    of all that is still to be done, what is under way included.
     """
 
     setting: str
@@ -44,6 +45,7 @@ class Course:
     missing: list[str] = field(default_factory=list)
     expected: float = 0.0
     taken: float = 0.0
+    ahead: float = 0.0
 
     @property
     def pace(self) -> float:

@@ -60,10 +60,13 @@ def measure_own(options: OwnOptions) -> str:
     """
     from resbench.claims import load_claims
     from resbench.data.cifar10 import load_cifar10
+    from resbench.training.papers import PRECISIONS
     from resbench.training.recipes import load_recipes
 
     if options.setting not in TRAINED:
         raise UserError(f"--setting {options.setting}: there are recipes for {' and '.join(TRAINED)}")
+    if options.precision not in PRECISIONS:
+        raise UserError(f"--precision {options.precision}: one of {', '.join(PRECISIONS)}")
     recipes = load_recipes(options.setting)
     needs = needs_of(load_claims(), CLAIMED.get(options.setting, options.setting))
     selected((), needs, options.select, recipes, lambda name, experiments: 0.0)  # a wrong name, before the data load
@@ -92,9 +95,10 @@ class _Run:
         total = sum(len(work.experiments) for plan in plans for work in plan)
         course = Course(self.options.setting, self.folder, total, self.options.minutes, self.options.device)
         try:
-            for run, plan in zip(runs, plans, strict=True):
-                for work in plan:
-                    self._alone(work, run, course)
+            queue = [(work, run) for run, plan in zip(runs, plans, strict=True) for work in plan]
+            for index, (work, run) in enumerate(queue):
+                course.ahead = sum(later.seconds for later, _ in queue[index:])
+                self._alone(work, run, course)
         except Stopped:
             return course.summary(stopped=True)
         others = f"; left to another process: {', '.join(self.elsewhere)}" if self.elsewhere else ""

@@ -171,7 +171,7 @@ def probed(recipe: Recipe, device: str) -> float:
         optimiser.zero_grad(set_to_none=True)
         F.cross_entropy(network(images), labels).backward()
         optimiser.step()
-        float(next(network.parameters()).flatten()[0])  # waits for the device
+        next(network.parameters()).detach().flatten()[0].item()  # waits for the device
 
     step()
     times: list[float] = []

@@ -114,7 +114,8 @@ class Shelf:
         recipe = self.recipes[network]
         keep = self.places.unfinished(network, run, recipe, self.data, self.precision)
         begun = " (goes on)" if keep.exists() else ""
-        course.say(network, f": training{begun}, about {duration(expected * course.pace)}")
+        own, all_ahead = (duration(seconds * course.pace) for seconds in (expected, course.ahead))
+        course.say(network, f": training{begun}, about {own}; all that is planned: {all_ahead}")
         started = time.monotonic()
         trained = train_network(
             network,
