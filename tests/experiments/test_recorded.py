@@ -198,7 +198,7 @@ def test_other_code_of_the_networks_is_stale(tmp_path: Path, recipe: dict[str, A
 
 
 def test_other_data_than_the_settings_is_stale(tmp_path: Path, recipe: dict[str, Any]) -> None:
-    recipe |= {name: recipe["resnet110"] for name in ("resnet20", "resnet32")}
+    recipe |= dict.fromkeys(("resnet20", "resnet32"), recipe["resnet110"])
     own(tmp_path)
     own(tmp_path, "resnet20")
     own(tmp_path, "resnet32", data="other")
