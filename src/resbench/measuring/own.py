@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from resbench.training.checkpoints import Saved
     from resbench.training.recipes import Recipe
 
-__all__ = ["CLAIMED", "OwnOptions", "fits", "measure_own"]
+__all__ = ["CLAIMED", "OwnOptions", "measure_own"]
 
 CLAIMED: Mapping[str, str] = {"cifar10-short": "cifar10"}
 """A setting without claims of its own is planned by those of another."""
@@ -189,9 +189,11 @@ class _Run:
             return None
 
     def _fits(self, evidence: Evidence, run: int) -> bool:
-        recipe = self.shelf.recipes.get(evidence.network)
-        data = self.shelf.data.fingerprint
-        return recipe is not None and evidence.subject.seed == run and fits(evidence, recipe, data)
+        """Whether a record is of the present experiment, recipe, networks' code and data, and of this run."""
+        subject, recipe = evidence.subject, self.shelf.recipes.get(evidence.network)
+        present = (run, NETWORKS, self.shelf.data.fingerprint, None if recipe is None else recipe.fingerprint)
+        mine = (subject.seed, subject.networks, subject.data, subject.recipe)
+        return evidence.version == VERSIONS.get(evidence.experiment) and mine == present
 
     def _step_seconds(self, network: str) -> float:
         found = self.pace.step_seconds(self.device, network, step_work(self.shelf.recipes[network]))
@@ -215,17 +217,6 @@ class _Run:
             work = step_work(self.shelf.recipes[name])
             read_pace(self.pace_file).noted(self.device, name, step_seconds, work).write(self.pace_file)
         self.pace = self.pace.noted(self.device, name, step_seconds, work)
-
-
-def fits(evidence: Evidence, recipe: Recipe, data: str | None = None) -> bool:
-    """Whether a record is of the present experiment, recipe and networks' code; and of ``data``, where given."""
-    subject = evidence.subject
-    return (
-        evidence.version == VERSIONS.get(evidence.experiment)
-        and subject.recipe == recipe.fingerprint
-        and subject.networks == NETWORKS
-        and data in (None, subject.data)
-    )
 
 
 def _measured(target: object) -> Callable[[Request], tuple[Mapping[str, object], ...]]:
