@@ -98,7 +98,7 @@ def test_from_nothing_to_verdicts_and_nothing_is_made_twice(
     _, out, _ = run("check", "--setting", SETTING, "--select", "veit-reorder-smooth", "--format", "json")
     (verdict,) = json.loads(out)["verdicts"]
     assert verdict["status"] == "NOT_MEASURED"
-    assert "`resbench measure --setting cifar10 --select resnet110-preact` measures it" in verdict["message"]
+    assert "not recorded in setting cifar10 yet: `resbench measure --setting cifar10` trains" in verdict["message"]
 
 
 def test_all_that_the_claims_need_in_the_plans_order(measure: Measure, place: Path) -> None:

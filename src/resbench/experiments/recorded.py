@@ -88,6 +88,10 @@ class RecordedLab(Lab):
     def _read(self, request: Request) -> Result | Exception:
         evidence = self._all().get(request)
         what, way_out = f"{request.experiment} of {request.network}", measuring(self.setting, request.network)
+        if evidence is None and self.setting in TRAINED:
+            # The same words for all that is missing, which reports then show once.
+            missing = f"not recorded in setting {self.setting} yet: `resbench measure --setting {self.setting}`"
+            return NotMeasured(f"{missing} trains and records what `resbench claims wanted` lists")
         if evidence is None:
             return NotMeasured(f"{what} is not recorded in setting {self.setting}; {way_out}")
         reason = self._stale(evidence)

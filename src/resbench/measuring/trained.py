@@ -43,9 +43,9 @@ class Places:
             return [self.chosen / name]
         return [root / "checkpoints" / self.setting / name for root in (baselines(), partial_measurements())]
 
-    def unfinished(self, network: str, run: int, recipe: Recipe, data: ImageSet, precision: str) -> Path:
-        """The state of a training that is under way."""
-        what = f"{network}-seed-{run}-{recipe.fingerprint}-{data.fingerprint}-{precision}.state"
+    def unfinished(self, network: str, run: int, *identity: str) -> Path:
+        """The state of a training that is under way; ``identity``: what must be the same for it to go on."""
+        what = "-".join((network, f"seed-{run}", *(part.replace(":", "") for part in identity))) + ".state"
         return partial_measurements() / "training" / self.setting / what
 
     def lock(self, network: str, run: int) -> Path:
@@ -112,7 +112,8 @@ class Shelf:
 
         course.check()
         recipe = self.recipes[network]
-        keep = self.places.unfinished(network, run, recipe, self.data, self.precision)
+        identity = (recipe.fingerprint, self.data.fingerprint, self.precision, self.device)
+        keep = self.places.unfinished(network, run, *identity)
         begun = " (goes on)" if keep.exists() else ""
         own, all_ahead = (duration(seconds * course.pace) for seconds in (expected, course.ahead))
         course.say(network, f": training{begun}, about {own}; all that is planned: {all_ahead}")

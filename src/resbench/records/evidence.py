@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 _SCHEMA: Final = "resbench.evidence/1"
-_NUMBERS: Mapping[str, str] = {"bool": "?", "int": "<i8", "float": "<f8"}
+_NUMBERS: Mapping[str, str] = {"int": "<i8", "single": "<f4", "float": "<f8"}
 
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 """Of a network or an experiment: it is a part of a path."""
@@ -50,9 +50,12 @@ class _Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class StoredArray(_Struct, frozen=True):
-    """One array: ``data`` is its content, compressed (zlib); truth values eight to a byte, text as a JSON list."""
+    """One array: ``data`` is its content, compressed (zlib); truth values eight to a byte, text as a JSON list.
 
-    type: Literal["bool", "int", "float", "text"]
+    ``single``: floats that 32 bits hold exactly, as a network's losses are.
+    """
+
+    type: Literal["bool", "int", "single", "float", "text"]
     shape: list[Annotated[int, Meta(ge=0)]]
     data: bytes
 
@@ -213,7 +216,10 @@ def _packed(array: NDArray[Any]) -> StoredArray:
     elif array.dtype.kind in "iu":
         kind, content = "int", array.astype(_NUMBERS["int"]).tobytes()
     elif array.dtype.kind == "f":
-        kind, content = "float", array.astype(_NUMBERS["float"]).tobytes()
+        with np.errstate(over="ignore"):  # what overflows is not the same number
+            exact = np.array_equal(array, array.astype(np.float32), equal_nan=True)
+        kind = "single" if exact else "float"
+        content = array.astype(_NUMBERS[kind]).tobytes()
     else:
         raise TypeError(f"an array of {array.dtype} cannot be recorded")
     return msgspec.convert({"type": kind, "shape": list(array.shape), "data": zlib.compress(content, 9)}, StoredArray)
@@ -230,7 +236,8 @@ def _unpacked(array: StoredArray) -> NDArray[Any]:
         if len(content) != (count + 7) // 8:
             raise ValueError(f"{len(content)} bytes for {count} truth values")
         return np.unpackbits(np.frombuffer(content, np.uint8), count=count).astype(bool).reshape(array.shape)
-    return np.frombuffer(content, _NUMBERS[array.type]).reshape(array.shape)
+    numbers = np.frombuffer(content, _NUMBERS[array.type]).reshape(array.shape)
+    return numbers.astype(np.float64) if array.type == "single" else numbers
 
 
 def _digest(members: list[dict[str, StoredArray]]) -> str:
