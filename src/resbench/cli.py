@@ -267,11 +267,10 @@ def claims_lock() -> None:
 
 @claims_app.command("wanted")
 def claims_wanted() -> None:
-    """Markdown: the networks of the papers' scale that claims still wait for (baselines/WANTED.md)."""
-    from resbench.claims import load_claims
-    from resbench.reports.wanted import AT_HAND, wanted
+    """Markdown: the evidence of the papers' scale that is missing, best first (baselines/WANTED.md)."""
+    from resbench.reports.wanted import wanted_now
 
-    print(wanted(load_claims(), AT_HAND), end="")
+    print(wanted_now(), end="")
 
 
 @app.command()

@@ -14,7 +14,7 @@ from resbench.claims.model import Claim
 from resbench.errors import UserError
 from resbench.experiments.lab import Lab, Listener, TargetLab
 from resbench.experiments.reading import requests_of
-from resbench.experiments.recorded import RecordedLab, has_evidence
+from resbench.experiments.recorded import TRAINED, RecordedLab, has_evidence
 from resbench.judge import Verdict, judge_claim, unmeasured
 from resbench.records.measurement import Measurement
 from resbench.records.partial import PartialResults, source_fingerprint
@@ -228,9 +228,9 @@ class Run:
         return self._labs[setting]
 
     def _own_lab(self, setting: str) -> Lab:
-        """Networks at hand are measured; where there are none, recorded evidence is read."""
+        """Recorded evidence is read; where there is none by nature, the networks at hand are measured."""
         folder = self._folders.get(setting) or baselines() / "checkpoints" / setting
         recorded = baselines() / "claims" / setting
-        if setting not in self._folders and not folder.is_dir() and has_evidence(recorded):
+        if setting not in self._folders and (setting in TRAINED or has_evidence(recorded)):
             return RecordedLab(setting, recorded)
         return Lab(setting, folder, device=self._device, kept=self._partial, listener=self._listener)

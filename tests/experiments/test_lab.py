@@ -49,13 +49,13 @@ def expectation(quantity: str, **params: object) -> Expectation:
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
-    real = laboratory._measure
+    real = laboratory.measured
 
     def spy(request: Request, target: Any) -> Any:
         seen.append(request.experiment)
         return real(request, target)
 
-    monkeypatch.setattr(laboratory, "_measure", spy)
+    monkeypatch.setattr(laboratory, "measured", spy)
     return seen
 
 
@@ -81,7 +81,7 @@ def test_a_failing_experiment_fails_every_reader_and_nothing_else(monkeypatch: p
 
     lab = Lab("digits", FOLDER)
     lab.result(REQUEST)
-    monkeypatch.setattr(laboratory, "_measure", crash)
+    monkeypatch.setattr(laboratory, "measured", crash)
     for _ in range(2):
         with pytest.raises(RuntimeError, match="broke"):
             lab.result(Request("single_deletion", "preact-9"))

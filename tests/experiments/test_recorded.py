@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
-from tests.records.evidence_samples import REQUEST, SETTING, deletions, record
+from tests.records.evidence_samples import MADE, REQUEST, SETTING, deletions, record, subject
 
 import resbench.plan
+import resbench.training.recipes
 from resbench.claims import load_claims
+from resbench.claims.model import Expectation
 from resbench.errors import NotMeasured, Stale, UserError
 from resbench.experiments.lab import Lab
 from resbench.experiments.recorded import RecordedLab, has_evidence
-from resbench.experiments.versions import VERSIONS
+from resbench.experiments.versions import NETWORKS, VERSIONS
 from resbench.judge import Status, Verdict
 from resbench.plan import Run, items_of
+from resbench.records.evidence import write
 from resbench.records.places import baselines
-from resbench.records.results import Request
+from resbench.records.results import Request, Result
 
 
 def test_the_recorded_arrays(tmp_path: Path) -> None:
@@ -119,7 +126,8 @@ def test_which_lab_a_setting_gets(place: Path) -> None:
     record(place)
     run = Run([])
     assert isinstance(run._lab(SETTING), RecordedLab)
-    assert type(run._lab("cifar10")) is Lab
+    assert isinstance(run._lab("cifar10"), RecordedLab), "nothing is recorded yet, and nothing could be measured here"
+    assert type(run._lab("imagenet")) is Lab
     assert type(Run([], folders={SETTING: place})._lab(SETTING)) is Lab
     shutil.rmtree(place / "resnet56")
     assert not has_evidence(place)
@@ -141,3 +149,94 @@ def test_the_committed_evidence_is_whole() -> None:
         "resnet44",
         "resnet56",
     }
+
+
+OWN = "cifar10"
+FACTS: dict[str, Any] = {"recipe": "abc", "networks": NETWORKS, "precision": "bf16", "seed": 1}
+
+
+def own(folder: Path, network: str = "resnet110", *, run: int = 1, wrong: int = 4, **changes: Any) -> Path:
+    """The evaluation of a network that resbench trained."""
+    request = Request("evaluation", network)
+    result = ({"wrong": np.arange(100)[None] < wrong},)
+    facts = {**FACTS, "images": 100, **changes}
+    return write(folder, OWN, request, VERSIONS["evaluation"], subject(**facts), MADE, result, run=run)
+
+
+@pytest.fixture
+def recipe(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The present recipes, as far as evidence asks."""
+    present: dict[str, Any] = {"resnet110": SimpleNamespace(fingerprint="abc")}
+    monkeypatch.setattr(resbench.training.recipes, "load_recipes", lambda setting: present)
+    return present
+
+
+def evaluation(folder: Path, network: str = "resnet110") -> Result:
+    return RecordedLab(OWN, folder).result(Request("evaluation", network))
+
+
+def test_a_network_trained_here_is_read_as_others(tmp_path: Path, recipe: dict[str, Any]) -> None:
+    own(tmp_path)
+    assert evaluation(tmp_path)[0]["wrong"].sum() == 4
+
+
+def test_another_recipe_is_stale(tmp_path: Path, recipe: dict[str, Any]) -> None:
+    own(tmp_path)
+    recipe["resnet110"] = SimpleNamespace(fingerprint="abd")
+    way_out = "`resbench measure --setting cifar10 --select resnet110` measures it"
+    with pytest.raises(Stale, match=f"of another recipe than the present one; {way_out}"):
+        evaluation(tmp_path)
+    recipe.clear()
+    with pytest.raises(Stale, match="another recipe"):
+        evaluation(tmp_path)
+
+
+def test_other_code_of_the_networks_is_stale(tmp_path: Path, recipe: dict[str, Any]) -> None:
+    own(tmp_path, networks=NETWORKS + 1)
+    with pytest.raises(Stale, match="with version 2 of the networks' code, not 1"):
+        evaluation(tmp_path)
+
+
+def test_other_data_than_the_settings_is_stale(tmp_path: Path, recipe: dict[str, Any]) -> None:
+    recipe |= dict.fromkeys(("resnet20", "resnet32"), recipe["resnet110"])
+    own(tmp_path)
+    own(tmp_path, "resnet20")
+    own(tmp_path, "resnet32", data="other")
+    assert evaluation(tmp_path, "resnet20")
+    with pytest.raises(Stale, match="on other data than the setting's other records"):
+        evaluation(tmp_path, "resnet32")
+
+
+def test_evidence_from_before_networks_were_trained_here_is_still_read(tmp_path: Path) -> None:
+    path = record(tmp_path)
+    content = json.loads(path.read_text())
+    for name in ("recipe", "networks", "precision"):
+        del content["subject"][name]
+    del content["made"]["training"]
+    path.write_text(json.dumps(content))
+    assert RecordedLab(SETTING, tmp_path).result(REQUEST)
+
+
+def expectation() -> Expectation:
+    (claim,) = (claim for claim in load_claims() if claim.id == "he-t1-original")
+    (found,) = claim.expect
+    return found
+
+
+def test_the_first_of_few_runs_is_judged_and_the_median_of_five(tmp_path: Path, recipe: dict[str, Any]) -> None:
+    for run, wrong in enumerate((9, 4, 5, 6), start=1):
+        own(tmp_path, run=run, seed=run, checkpoint=64 * str(run), wrong=wrong)
+    first = RecordedLab(OWN, tmp_path).evaluate(expectation())
+    assert (first.value, first.n, first.method) == (9.0, 100, "Wilson over the test images")
+    own(tmp_path, run=5, seed=5, wrong=7)
+    median = RecordedLab(OWN, tmp_path).evaluate(expectation())
+    assert (median.value, median.n, median.method) == (6.0, 5, "bootstrap over runs")
+    assert median.detail == "median of 5 runs: 9.00, 4.00, 5.00, 6.00, 7.00 %"
+    assert min(median.replicates or ()) == 4.0
+    assert max(median.replicates or ()) == 9.0
+
+
+def test_runs_of_another_recipe_do_not_count(tmp_path: Path, recipe: dict[str, Any]) -> None:
+    for run in range(1, 6):
+        own(tmp_path, run=run, seed=run, recipe="abd" if run == 3 else "abc")
+    assert RecordedLab(OWN, tmp_path).evaluate(expectation()).n == 100

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 from tests.targets.sample_nets import Net
 
-import resbench.measuring.run
+import resbench.measuring.course
 import resbench.plan
 from resbench.errors import UserError
 from resbench.measuring.study import read_study
@@ -145,20 +145,20 @@ def test_an_experiment_that_cannot_be_done_there_is_named_and_the_others_go_on(m
 
 
 def test_ctrl_c_keeps_what_is_recorded(measure: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = resbench.measuring.run._record
+    real = resbench.measuring.course.write
     calls: list[Request] = []
 
-    def stopped(folder: Path, setting: str, request: Request, *rest: Any) -> None:
+    def stopped(folder: Path, setting: str, request: Request, *rest: Any, **options: Any) -> None:
         calls.append(request)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        real(folder, setting, request, *rest)
+        real(folder, setting, request, *rest, **options)
 
-    monkeypatch.setattr(resbench.measuring.run, "_record", stopped)
+    monkeypatch.setattr(resbench.measuring.course, "write", stopped)
     code, _, err = measure("--select", "*/evaluation")
     assert code == 130
     assert "start the command again to go on" in err
-    monkeypatch.setattr(resbench.measuring.run, "_record", real)
+    monkeypatch.setattr(resbench.measuring.course, "write", real)
     assert "1 recorded" in measure("--select", "*/evaluation")[1]
 
 

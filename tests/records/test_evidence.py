@@ -52,6 +52,23 @@ def test_truth_values_of_any_shape(array: Any) -> None:
     np.testing.assert_array_equal(_unpacked(packed["wrong"]), array)
 
 
+@pytest.mark.parametrize(
+    ("numbers", "kind"),
+    [([0.5, np.nan, np.inf, -0.0], "single"), ([0.1], "float"), ([1e300], "float"), ([np.float32(0.1)], "single")],
+)
+def test_floats_come_back_exactly_however_they_are_stored(numbers: list[float], kind: str) -> None:
+    array = np.array(numbers, dtype=np.float64)
+    (packed,) = stored(({"loss": array},))
+    assert packed["loss"].type == kind
+    assert _unpacked(packed["loss"]).tobytes() == array.tobytes()
+
+
+def test_further_runs_are_beside_the_first(tmp_path: Path) -> None:
+    assert evidence_path(tmp_path, REQUEST, run=2) == tmp_path / "resnet56" / "seed-2" / "single_deletion.json"
+    record(tmp_path)
+    assert read_evidence(tmp_path, SETTING, REQUEST, run=2) is None
+
+
 def test_a_network_without_a_record_has_none(tmp_path: Path) -> None:
     record(tmp_path)
     assert read_evidence(tmp_path, SETTING, Request("single_deletion", "resnet99")) is None

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resbench.experiments.reading import reads
-from resbench.experiments.resampling import pooled_errors, weighted
+from resbench.experiments.resampling import REPLICATES, pooled_errors, weighted
 from resbench.records.measurement import Measurement
 from resbench.records.results import Result
 
-__all__ = ["error_difference", "test_error", "test_errors", "training_losses"]
+__all__ = ["error_difference", "median_test_error", "test_error", "test_errors", "training_losses"]
 
 Floats = NDArray[np.float64]
 
@@ -32,6 +32,24 @@ def test_error(evaluated: Result, *, network: str) -> Measurement:
         n=images,
         samples={"wrong": wrong},
         detail=f"{wrong} of {images} images wrong",
+    )
+
+
+def median_test_error(runs: Sequence[Result]) -> Measurement:
+    """Median over the ``evaluation`` of networks trained alike, percent.
+
+    They are tested on the same images, so the runs are resampled, not the images: the interval is that of the training.
+    """
+    errors = np.array([100.0 * np.mean([np.asarray(member["wrong"]).mean() for member in run]) for run in runs])
+    drawn = errors[np.random.default_rng(4).integers(len(errors), size=(REPLICATES, len(errors)))]
+    listed = ", ".join(f"{error:.2f}" for error in errors)
+    return Measurement(
+        float(np.median(errors)),
+        replicates=np.median(drawn, axis=1).tolist(),
+        method="bootstrap over runs",
+        n=len(errors),
+        samples={"errors": errors.tolist()},
+        detail=f"median of {len(errors)} runs: {listed} %",
     )
 
 

@@ -26,7 +26,7 @@ from resbench.records.results import Request, Result
 if TYPE_CHECKING:
     from resbench.targets.target import UserTarget
 
-__all__ = ["COSTS", "Lab", "Listener", "TargetLab", "workers"]
+__all__ = ["COSTS", "Lab", "Listener", "TargetLab", "measured", "workers"]
 
 _HOMES: Mapping[str, str] = {
     "single_deletion": "lesion",
@@ -191,12 +191,12 @@ class Lab:
     def _run(self, request: Request) -> Result:
         target = self._targets[request.network]
         if self.kept is None or request.experiment in ALONE:
-            return _measure(request, target)
+            return measured(request, target)
         with self.kept.lock(request):
             found = self.kept.get(request)
             if found is not None:
                 return found
-            result = _measure(request, target)
+            result = measured(request, target)
             self.kept.put(request, [dict(member) for member in result])
             return result
 
@@ -256,7 +256,8 @@ class TargetLab(Lab):
         return self.target
 
 
-def _measure(request: Request, target: Any) -> Result:
+def measured(request: Request, target: Any) -> Result:
+    """The experiment of ``request``, on every member of ``target``."""
     return tuple(_experiment(request.experiment)(member) for member in target.members)
 
 

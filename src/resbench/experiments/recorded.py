@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import TypeVar
 
-from resbench.errors import NotMeasured, Stale
+from resbench.claims.model import Expectation
+from resbench.errors import NotMeasured, Stale, UserError
+from resbench.experiments.accuracy import median_test_error
 from resbench.experiments.lab import Lab
-from resbench.experiments.versions import VERSIONS
-from resbench.records.evidence import Evidence, Subject, read_evidence, restored
+from resbench.experiments.versions import NETWORKS, VERSIONS
+from resbench.records.evidence import Evidence, read_evidence, restored
+from resbench.records.measurement import Measurement
 from resbench.records.results import Request, Result
 
-__all__ = ["RecordedLab", "has_evidence", "measuring"]
+__all__ = ["RUNS_FOR_A_MEDIAN", "TRAINED", "RecordedLab", "has_evidence", "measuring"]
+
+TRAINED = ("cifar10", "cifar10-short")
+"""The settings whose networks resbench trains and records in one go, with `resbench measure --setting`."""
+
+T = TypeVar("T", bound=Hashable)
+
+RUNS_FOR_A_MEDIAN = 5
+"""As many as the papers' medians are of; with fewer, the first alone is judged, with the tolerance of one run."""
 
 
 def has_evidence(folder: Path) -> bool:
@@ -23,6 +35,8 @@ def has_evidence(folder: Path) -> bool:
 
 def measuring(setting: str, network: str) -> str:
     """The command that records what is missing of ``network``."""
+    if setting in TRAINED:
+        return f"`resbench measure --setting {setting} --select {network}` measures it"
     return f"`resbench measure --study examples/{setting.replace('-', '_')}/study.toml --select {network}` measures it"
 
 
@@ -30,7 +44,11 @@ class RecordedLab(Lab):
     """The records of one setting, in ``folder``.
 
     A network's records must be of one subject, and all networks' of the same images; what differs from the most is
-    stale, since lesions and networks are compared image by image.
+    stale, since lesions and networks are compared image by image.  Those of networks that resbench trained must also
+    be of the present recipe and networks' code (see :mod:`resbench.experiments.versions`).
+
+    Of a network that was trained several times the first run is judged; its test error, where there are
+    ``RUNS_FOR_A_MEDIAN``, by the median.
     """
 
     def __init__(self, setting: str, folder: Path):
@@ -45,7 +63,8 @@ class RecordedLab(Lab):
 
         Raises:
             NotMeasured: there is no record; the message says which command makes it.
-            Stale: the record is of another version of the experiment, or of another checkpoint or images than the rest.
+            Stale: the record is of another version of the experiment or of the networks' code, of another recipe, or of
+                another checkpoint or other data than the rest.
             UserError: a record of the setting is damaged or of another schema.
         """
         found = self._results.get(request)
@@ -55,31 +74,65 @@ class RecordedLab(Lab):
             raise found
         return found
 
+    def evaluate(self, expectation: Expectation) -> Measurement:
+        """As a lab does, from what is recorded; a test error is the median of the runs where there are enough."""
+        first = super().evaluate(expectation)
+        if expectation.quantity != "accuracy.test_error":
+            return first
+        runs = self._runs(Request("evaluation", str(expectation.params["network"])))
+        return first if len(runs) < RUNS_FOR_A_MEDIAN else median_test_error(runs)
+
     def operators(self) -> AbstractContextManager[None]:
         return nullcontext()  # plain numpy: torch need not be there, nor be told about threads
 
     def _read(self, request: Request) -> Result | Exception:
-        records = self._all()
+        evidence = self._all().get(request)
         what, way_out = f"{request.experiment} of {request.network}", measuring(self.setting, request.network)
-        evidence = records.get(request)
+        if evidence is None and self.setting in TRAINED:
+            # The same words for all that is missing, which reports then show once.
+            missing = f"not recorded in setting {self.setting} yet: `resbench measure --setting {self.setting}`"
+            return NotMeasured(f"{missing} trains and records what `resbench claims wanted` lists")
         if evidence is None:
             return NotMeasured(f"{what} is not recorded in setting {self.setting}; {way_out}")
-        wanted = VERSIONS.get(request.experiment)
+        reason = self._stale(evidence)
+        return restored(evidence) if reason is None else Stale(f"{what} was recorded {reason}; {way_out}")
+
+    def _stale(self, evidence: Evidence) -> str | None:
+        """Why a record speaks of something else than the present networks, data and experiments."""
+        wanted, mine, records = VERSIONS.get(evidence.experiment), evidence.subject, self._all().values()
         if evidence.version != wanted:
-            return Stale(
-                f"{what} was recorded by version {evidence.version} of the experiment, not {wanted}; {way_out}"
-            )
-        own = [record.subject for other, record in records.items() if other.network == request.network]
-        if evidence.subject != _most(own):
-            return Stale(f"{what} was recorded on another checkpoint or data than its other records; {way_out}")
-        images = Counter((record.subject.labels, record.subject.images) for record in records.values())
-        usual = images.most_common(1)[0][0]
-        if (evidence.subject.labels, evidence.subject.images) != usual:
-            mine = evidence.subject.images
-            return Stale(f"{what} was recorded on other images ({mine}) than the setting's ({usual[1]}); {way_out}")
-        return restored(evidence)
+            return f"by version {evidence.version} of the experiment, not {wanted}"
+        if mine.recipe:
+            if mine.networks != NETWORKS:
+                return f"with version {mine.networks} of the networks' code, not {NETWORKS}"
+            if mine.recipe != _recipe(self.setting, evidence.network):
+                return "of another recipe than the present one"
+            if mine.data != _usual(records, lambda one: one.subject.data):
+                return "on other data than the setting's other records"
+        own = [record for record in records if record.network == evidence.network]
+        if mine != _usual(own, lambda one: one.subject, lambda one: one.subject.images):
+            return "on another checkpoint or data than its other records"
+        usual = _usual(records, lambda one: (one.subject.labels, one.subject.images))
+        if (mine.labels, mine.images) != usual:
+            return f"on other images ({mine.images}) than the setting's ({usual[1]})"
+        return None
+
+    def _runs(self, request: Request) -> list[Result]:
+        """All recorded runs of ``request`` that are like the first in all but seed and weights, the first included."""
+        first = self._all().get(request)
+        found = []
+        run = 1
+        while first is not None:
+            record = read_evidence(self.folder, self.setting, request, run=run)
+            if record is None:
+                break
+            if _alike(record) == _alike(first):
+                found.append(restored(record))
+            run += 1
+        return found
 
     def _all(self) -> dict[Request, Evidence]:
+        """Of the first runs."""
         if self._records is None:
             records = {}
             for path in sorted(self.folder.glob("*/*.json")):
@@ -91,5 +144,27 @@ class RecordedLab(Lab):
         return self._records
 
 
-def _most(subjects: list[Subject]) -> Subject:
-    return max(subjects, key=lambda one: (subjects.count(one), one.images))
+def _usual(
+    records: Iterable[Evidence], key: Callable[[Evidence], T], size: Callable[[Evidence], int] = lambda _: 0
+) -> T:
+    """What most records have; of equally many the one of the greatest ``size``."""
+    chosen = list(records)
+    counts = Counter(key(record) for record in chosen)
+    sizes = {key(record): size(record) for record in chosen}
+    return max(counts, key=lambda one: (counts[one], sizes[one]))
+
+
+def _recipe(setting: str, network: str) -> str | None:
+    """The fingerprint of the present recipe, None where there is none."""
+    from resbench.training.recipes import load_recipes  # needs torch, which only networks trained here cost
+
+    try:
+        recipe = load_recipes(setting).get(network)
+    except UserError:
+        return None
+    return None if recipe is None else recipe.fingerprint
+
+
+def _alike(record: Evidence) -> tuple[object, ...]:
+    subject = record.subject
+    return record.version, subject.recipe, subject.networks, subject.data, subject.labels

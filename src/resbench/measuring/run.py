@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resbench.errors import NotMeasured, UserError
-from resbench.experiments.versions import VERSIONS
+from resbench.errors import UserError
+from resbench.measuring.course import Course, Stopped, current
+from resbench.measuring.pace import passes
 from resbench.measuring.study import Study, StudyNetwork
-from resbench.records.environment import environment
-from resbench.records.evidence import Made, Subject, read_evidence, write
-from resbench.records.partial import source_fingerprint
+from resbench.records.evidence import Subject
 from resbench.records.places import baselines
 from resbench.records.results import Request
 
@@ -25,8 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["MeasureOptions", "measure_study"]
 
-_DRAWS: Mapping[str, int] = {"multiple_deletion": 240, "reordering": 160, "duplication": 60}
-"""Lesions of an experiment, each on a third of its images; at most, since short networks allow fewer."""
 _TRIED = 256
 
 
@@ -46,30 +42,6 @@ class MeasureOptions:
     device: str = "cpu"
 
 
-@dataclass
-class _Course:
-    """How far the run is.  ``pace``: seconds taken by seconds estimated, so far."""
-
-    total: int
-    started: float
-    done: int = 0
-    kept: int = 0
-    expected: float = 0.0
-    taken: float = 0.0
-
-    @property
-    def pace(self) -> float:
-        return self.taken / self.expected if self.expected else 1.0
-
-    def over(self, minutes: float | None, expected: float) -> bool:
-        used = time.monotonic() - self.started
-        return minutes is not None and used + expected * self.pace > 60.0 * minutes
-
-    def say(self, request: Request, text: str) -> None:
-        place = f"{self.done + self.kept}/{self.total}"
-        print(f"resbench: {place} {request.network} {request.experiment}: {text}", file=sys.stderr, flush=True)
-
-
 def measure_study(study: Study, options: MeasureOptions) -> str:
     """Measure and record what is not yet recorded of this checkpoint, these data and this version; one line about it.
 
@@ -78,36 +50,30 @@ def measure_study(study: Study, options: MeasureOptions) -> str:
     """
     planned = study.requests(options.select)
     folder = options.out or baselines() / "claims" / study.setting
-    course = _Course(sum(len(requests) for _, requests in planned), time.monotonic())
-    missing: list[str] = []
-    for network, requests in planned:
-        target, subject = _subject(study, network, options)
-        open_ones = [request for request in requests if not _current(folder, study.setting, request, subject)]
-        course.kept += len(requests) - len(open_ones)
-        if not open_ones:
-            continue
-        pace = _seconds_per_image(target)
-        for request in open_ones:
-            expected = pace * _passes(request, target)
-            if course.over(options.minutes, expected):
-                return f"{_recorded(course, folder)}; stopped by --max-minutes, the same command goes on"
-            course.say(request, f"about {_shown(expected * course.pace)}")
-            begun = time.monotonic()
-            try:
-                _record(folder, study.setting, request, target, subject, options.device)
-            except NotMeasured as reason:
-                missing.append(f"{request.network}/{request.experiment} ({reason})")
-                course.total -= 1
-                continue
-            course.done += 1
-            course.taken += time.monotonic() - begun
-            course.expected += expected
-    rest = f"; not measurable: {', '.join(missing)}" if missing else ""
-    return f"{_recorded(course, folder)}{rest}"
+    total = sum(len(requests) for _, requests in planned)
+    course = Course(study.setting, folder, total, options.minutes, options.device)
+    try:
+        for network, requests in planned:
+            target, subject = _subject(study, network, options)
+            open_ones = [request for request in requests if not current(folder, study.setting, request, subject)]
+            course.kept += len(requests) - len(open_ones)
+            if open_ones:
+                _measure(course, open_ones, target, subject)
+    except Stopped:
+        return course.summary(stopped=True)
+    return course.summary()
 
 
-def _recorded(course: _Course, folder: Path) -> str:
-    return f"{course.done} recorded in {folder}, {course.kept} were there, of {course.total}"
+def _measure(course: Course, requests: Sequence[Request], target: UserTarget, subject: Subject) -> None:
+    from resbench.experiments.lab import TargetLab
+
+    image, units = _seconds_per_image(target), len(target.units)
+    course.measure(
+        requests,
+        subject,
+        lambda request: TargetLab(target).result(Request(request.experiment, "target")),
+        lambda request: image * passes(request.experiment, subject.images, units),
+    )
 
 
 def _subject(study: Study, network: StudyNetwork, options: MeasureOptions) -> tuple[UserTarget, Subject]:
@@ -141,34 +107,6 @@ def _subject(study: Study, network: StudyNetwork, options: MeasureOptions) -> tu
     return target, subject
 
 
-def _current(folder: Path, setting: str, request: Request, subject: Subject) -> bool:
-    """Whether there is a record of the present subject and version; a damaged one is made again."""
-    try:
-        evidence = read_evidence(folder, setting, request)
-    except UserError as error:
-        print(f"resbench: {error}; measured again", file=sys.stderr)
-        return False
-    return evidence is not None and evidence.subject == subject and evidence.version == VERSIONS[request.experiment]
-
-
-def _record(folder: Path, setting: str, request: Request, target: UserTarget, subject: Subject, device: str) -> None:
-    import torch
-
-    from resbench.experiments.lab import TargetLab
-
-    begun = time.monotonic()
-    result = TargetLab(target).result(Request(request.experiment, "target"))
-    made = Made(
-        at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        source=source_fingerprint(),
-        environment=environment(),
-        device=device,
-        threads=torch.get_num_threads(),
-        seconds=round(time.monotonic() - begun, 1),
-    )
-    write(folder, setting, request, VERSIONS[request.experiment], subject, made, result)
-
-
 def _seconds_per_image(target: UserTarget) -> float:
     """Of one forward pass, tried on a batch."""
     from resbench.targets.classifying import classified_wrong
@@ -179,23 +117,3 @@ def _seconds_per_image(target: UserTarget) -> float:
     begun = time.monotonic()
     classified_wrong(target.model, tried, target.device)
     return (time.monotonic() - begun) / len(tried)
-
-
-def _passes(request: Request, target: UserTarget) -> float:
-    """How many images pass the whole network, at most; a pass backwards along a path counts like one forwards.
-
-    Single deletions share their beginnings: half of the network each, on average.  Once for each target the lab tests
-    whether it is at chance.
-    """
-    from resbench.experiments.lesion import THIRDS
-
-    assert target.data is not None
-    images, units = len(target.data), len(target.units)
-    if request.experiment in _DRAWS:
-        return _DRAWS[request.experiment] * images / THIRDS
-    each = {"single_deletion": 1 + units / 2, "path_gradients": (1 + units) / 5, "path_spectrum": (1 + units) / 10}
-    return images * each.get(request.experiment, 1.0)
-
-
-def _shown(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

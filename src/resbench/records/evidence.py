@@ -1,8 +1,9 @@
 """Recorded evidence: the raw result of one experiment on one network, as a file that is judged later and elsewhere.
 
 A setting whose networks are too large to be measured at every check (or are not resbench's to distribute) has a folder
-of these, ``NETWORK/EXPERIMENT.json``: readable provenance, and the arrays packed.  A file is written as a whole or not
-at all, and is read only if schema and digest are right.  Statistics and verdicts are computed from it afresh.
+of these, ``NETWORK/EXPERIMENT.json``: readable provenance, and the arrays packed.  Of a network that was trained for
+several seeds the others are beside it, ``NETWORK/seed-2/EXPERIMENT.json`` and so on.  A file is written as a whole or
+not at all, and is read only if schema and digest are right.  Statistics and verdicts are computed from it afresh.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ __all__ = [
 ]
 
 _SCHEMA: Final = "resbench.evidence/1"
-_NUMBERS: Mapping[str, str] = {"bool": "?", "int": "<i8", "float": "<f8"}
+_NUMBERS: Mapping[str, str] = {"int": "<i8", "single": "<f4", "float": "<f8"}
 
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 """Of a network or an experiment: it is a part of a path."""
@@ -49,9 +50,12 @@ class _Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class StoredArray(_Struct, frozen=True):
-    """One array: ``data`` is its content, compressed (zlib); truth values eight to a byte, text as a JSON list."""
+    """One array: ``data`` is its content, compressed (zlib); truth values eight to a byte, text as a JSON list.
 
-    type: Literal["bool", "int", "float", "text"]
+    ``single``: floats that 32 bits hold exactly, as a network's losses are.
+    """
+
+    type: Literal["bool", "int", "single", "float", "text"]
     shape: list[Annotated[int, Meta(ge=0)]]
     data: bytes
 
@@ -61,7 +65,11 @@ class Subject(_Struct, frozen=True):
 
     ``checkpoint``: SHA-256 of the file of weights.  ``source``, ``published_error``: where it comes from, and the test
     error (percent) that its author names.  ``data``: fingerprint of the images with their normalisation and labels;
-    ``labels``: of the labels alone, which networks with other normalisations share.  ``seed``: of draws.
+    ``labels``: of the labels alone, which networks with other normalisations share.  ``seed``: of draws, or of the
+    training where resbench trained it.
+
+    Of networks that resbench trained: ``recipe``, the recipe's fingerprint; ``networks``, the version of the code that
+    builds them (:data:`resbench.experiments.versions.NETWORKS`); ``precision`` of the training.  Empty of others'.
     """
 
     target: str
@@ -72,10 +80,16 @@ class Subject(_Struct, frozen=True):
     seed: int
     source: str = ""
     published_error: float | None = None
+    recipe: str = ""
+    networks: int = 0
+    precision: str = ""
 
 
 class Made(_Struct, frozen=True):
-    """How a record was made.  ``source``: hash of resbench's own files, for people; it decides nothing."""
+    """How a record was made.  ``source``: hash of resbench's own files, for people; it decides nothing.
+
+    ``training``: how the network was trained, where resbench did it: device, seconds a step, the recipe in full.
+    """
 
     at: str
     source: str
@@ -83,6 +97,7 @@ class Made(_Struct, frozen=True):
     device: str
     threads: int
     seconds: float
+    training: dict[str, Any] | None = None
 
 
 class Evidence(_Struct, frozen=True):
@@ -102,13 +117,22 @@ class Evidence(_Struct, frozen=True):
     digest: Digest
 
 
-def evidence_path(folder: Path, request: Request) -> Path:
-    """The file of ``request`` in the folder of its setting."""
-    return folder / request.network / f"{request.experiment}.json"
+def evidence_path(folder: Path, request: Request, *, run: int = 1) -> Path:
+    """The file of ``request`` in the folder of its setting; ``run``: of the networks trained alike, counted from 1."""
+    place = folder / request.network
+    return (place if run == 1 else place / f"seed-{run}") / f"{request.experiment}.json"
 
 
 def write(
-    folder: Path, setting: str, request: Request, version: int, subject: Subject, made: Made, result: Result
+    folder: Path,
+    setting: str,
+    request: Request,
+    version: int,
+    subject: Subject,
+    made: Made,
+    result: Result,
+    *,
+    run: int = 1,
 ) -> Path:
     """Record ``result``; returns the file.
 
@@ -127,18 +151,18 @@ def write(
         members=members,
         digest=_digest(members),
     )
-    path = evidence_path(folder, request)
+    path = evidence_path(folder, request, run=run)
     write_atomically(path, msgspec.json.format(msgspec.json.encode(evidence), indent=1) + b"\n")
     return path
 
 
-def read_evidence(folder: Path, setting: str, request: Request) -> Evidence | None:
-    """The record of ``request``, None where there is none.
+def read_evidence(folder: Path, setting: str, request: Request, *, run: int = 1) -> Evidence | None:
+    """The record of ``request`` (of the ``run``-th network trained so), None where there is none.
 
     Raises:
         UserError: the file cannot be read, is damaged, of another schema, or not what its name says.
     """
-    path = evidence_path(folder, request)
+    path = evidence_path(folder, request, run=run)
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -192,7 +216,10 @@ def _packed(array: NDArray[Any]) -> StoredArray:
     elif array.dtype.kind in "iu":
         kind, content = "int", array.astype(_NUMBERS["int"]).tobytes()
     elif array.dtype.kind == "f":
-        kind, content = "float", array.astype(_NUMBERS["float"]).tobytes()
+        with np.errstate(over="ignore"):  # what overflows is not the same number
+            exact = np.array_equal(array, array.astype(np.float32), equal_nan=True)
+        kind = "single" if exact else "float"
+        content = array.astype(_NUMBERS[kind]).tobytes()
     else:
         raise TypeError(f"an array of {array.dtype} cannot be recorded")
     return msgspec.convert({"type": kind, "shape": list(array.shape), "data": zlib.compress(content, 9)}, StoredArray)
@@ -209,7 +236,8 @@ def _unpacked(array: StoredArray) -> NDArray[Any]:
         if len(content) != (count + 7) // 8:
             raise ValueError(f"{len(content)} bytes for {count} truth values")
         return np.unpackbits(np.frombuffer(content, np.uint8), count=count).astype(bool).reshape(array.shape)
-    return np.frombuffer(content, _NUMBERS[array.type]).reshape(array.shape)
+    numbers = np.frombuffer(content, _NUMBERS[array.type]).reshape(array.shape)
+    return numbers.astype(np.float64) if array.type == "single" else numbers
 
 
 def _digest(members: list[dict[str, StoredArray]]) -> str:

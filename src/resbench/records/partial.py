@@ -35,7 +35,7 @@ def source_fingerprint() -> str:
     root = Path(__file__).resolve().parents[1]
     digest = hashlib.sha256()
     for path in sorted(root.rglob("*")):
-        if path.suffix == ".py" or (path.suffix == ".toml" and path.parent.name == "training"):
+        if path.suffix == ".py" or (path.suffix == ".toml" and path.parent.name == "books"):
             digest.update(path.relative_to(root).as_posix().encode())
             digest.update(path.read_bytes())
     return digest.hexdigest()[:16]

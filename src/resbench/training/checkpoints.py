@@ -10,9 +10,9 @@ import datetime
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import safetensors
@@ -22,7 +22,8 @@ from torch import Tensor
 
 from resbench.data.digits import Dataset
 from resbench.errors import NotMeasured, Stale, UserError
-from resbench.networks.residual import ResidualNetwork, build
+from resbench.experiments.versions import NETWORKS
+from resbench.networks.residual import PlainNetwork, ResidualNetwork, build
 from resbench.records.environment import environment
 from resbench.records.places import write_atomically
 from resbench.targets.images import Images
@@ -30,14 +31,47 @@ from resbench.training.loop import Curves, TrainedCopy, apply_test_scaling
 from resbench.training.recipes import Recipe
 from resbench.training.target import Member, Target
 
-__all__ = ["load", "read_index", "read_seed", "save", "write_index"]
+__all__ = ["Saved", "load", "load_network", "read_index", "read_seed", "save", "write_index"]
 
 _FORMAT = "resbench-checkpoint-1"
 _HALF_MAXIMUM, _HALF_MINIMUM = 1e4, 1e-3
 
 
-def save(path: Path, name: str, setting: str, recipe: Recipe, data: Dataset, members: Sequence[TrainedCopy]) -> None:
-    """Write one named network; ``members`` are its trained copies of one seed, one a half."""
+class _Data(Protocol):
+    """A data set, as far as a checkpoint knows it."""
+
+    @property
+    def fingerprint(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Saved:
+    """One trained network as it was saved: eval mode, without gradients, in the state that its recipe tests.
+
+    ``sha256``: of the file.  ``training``: how it was trained, for a record's provenance.
+    """
+
+    network: ResidualNetwork | PlainNetwork
+    seed: int
+    curves: Curves
+    sha256: str
+    precision: str
+    training: dict[str, Any]
+
+
+def save(
+    path: Path,
+    name: str,
+    setting: str,
+    recipe: Recipe,
+    data: _Data,
+    members: Sequence[TrainedCopy],
+    training: Mapping[str, Any] | None = None,
+) -> None:
+    """Write one named network; ``members`` are its trained copies of one seed, one a half.
+
+    ``training``: what else is known of the training (device, ``precision``, epoch of divergence), ready for JSON.
+    """
     tensors = {}
     for member in members:
         for key, value in member.state.items():
@@ -57,6 +91,8 @@ def save(path: Path, name: str, setting: str, recipe: Recipe, data: Dataset, mem
         "copies_together": str(members[0].copies_together),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "environment": json.dumps(environment(), sort_keys=True),
+        "networks": str(NETWORKS),
+        "training": json.dumps(dict(training or {}), sort_keys=True),
     }
     write_atomically(path, safetensors.torch.save(tensors, metadata))
 
@@ -71,18 +107,9 @@ def load(
         Stale: it is of another recipe or data set than the present ones.
     """
     hint = f"train it again with `resbench train --network {name}`"
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"checkpoint {path}: {error.strerror}; {hint}") from error
+    content, metadata = _verified(path, name, recipe, data.fingerprint, hint)
     if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
         raise UserError(f"checkpoint {path}: its hash is not the one in index.json; restore the file, or {hint}")
-    metadata = _metadata(path, content, hint)
-    if metadata.get("network") != name:
-        raise UserError(f"checkpoint {path}: network is {metadata.get('network')!r}, not {name!r}; {hint}")
-    for field, wanted in (("recipe", recipe.fingerprint), ("data", data.fingerprint)):
-        if metadata.get(field) != wanted:
-            raise Stale(f"network {name} was trained with another {field} than the present one; {hint}")
     tensors = safetensors.torch.load(content)
     try:
         curves = json.loads(metadata["curves"])
@@ -91,6 +118,56 @@ def load(
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"checkpoint {path}: does not fit network {name} ({reason}); {hint}") from error
+
+
+def load_network(path: Path, name: str, recipe: Recipe, data: str, *, device: str = "cpu") -> Saved:
+    """Read and verify the one network in the file ``path``; ``data``: the fingerprint of what it was trained on.
+
+    Raises:
+        UserError: the file is missing, truncated, or is of another network.
+        Stale: it is of another recipe, data set or version of the networks' code than the present ones.
+    """
+    hint = "remove the file to have it trained again"
+    content, metadata = _verified(path, name, recipe, data, hint)
+    try:
+        curves = {key: tuple(value) for key, value in json.loads(metadata["curves"])["0"].items()}
+        training = {
+            **json.loads(metadata["training"]),
+            "seconds_per_step": float(metadata["seconds_per_step"]),
+            "created": metadata["created"],
+            "environment": json.loads(metadata["environment"]),
+            "recipe": json.loads(metadata["recipe_json"]),
+        }
+        return Saved(
+            _network(recipe, _of_half(safetensors.torch.load(content), 0), device),
+            int(metadata["seed"]),
+            Curves(**curves),
+            hashlib.sha256(content).hexdigest(),
+            str(training.get("precision", "")),
+            training,
+        )
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"checkpoint {path}: does not fit network {name} ({reason}); {hint}") from error
+
+
+def _verified(path: Path, name: str, recipe: Recipe, data: str, hint: str) -> tuple[bytes, dict[str, str]]:
+    """The file's content and metadata, which are of this network, recipe, data set and code."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"checkpoint {path}: {error.strerror}; {hint}") from error
+    metadata = _metadata(path, content, hint)
+    if metadata.get("network") != name:
+        raise UserError(f"checkpoint {path}: network is {metadata.get('network')!r}, not {name!r}; {hint}")
+    for field, wanted in (("recipe", recipe.fingerprint), ("data", data)):
+        if metadata.get(field) != wanted:
+            raise Stale(f"network {name} was trained with another {field} than the present one; {hint}")
+    trained_with = metadata.get("networks", "1")  # files from before there were versions
+    if trained_with != str(NETWORKS):
+        reason = f"with version {trained_with} of the networks' code, not {NETWORKS}"
+        raise Stale(f"network {name} was trained {reason}; {hint}")
+    return content, metadata
 
 
 def read_index(folder: Path) -> dict[str, dict[str, Any]]:
@@ -163,6 +240,14 @@ def _of_half(tensors: Mapping[str, Tensor], half: int) -> dict[str, Tensor]:
 def _member(
     recipe: Recipe, data: Dataset, half: int, state: dict[str, Tensor], curves: Mapping[str, Any], device: str
 ) -> Member:
+    network = _network(recipe, state, device)
+    train, test = (Images.of_tensors(*images) for images in (data.train(half), data.test(half)))
+    curve = {key: tuple(value) for key, value in curves[str(half)].items()}
+    return Member(network, half, train, test, Curves(**curve))
+
+
+def _network(recipe: Recipe, state: Mapping[str, Tensor], device: str) -> ResidualNetwork | PlainNetwork:
+    """The network of ``recipe`` with these weights, as it is tested."""
     network = build(recipe.network)
     expected = {key for key in network.state_dict() if not key.endswith("num_batches_tracked")}
     if expected != set(state):
@@ -172,9 +257,7 @@ def _member(
     if isinstance(network, ResidualNetwork):
         apply_test_scaling(network, recipe)
     network.eval().requires_grad_(False).to(device)
-    train, test = (Images.of_tensors(*images) for images in (data.train(half), data.test(half)))
-    curve = {key: tuple(value) for key, value in curves[str(half)].items()}
-    return Member(network, half, train, test, Curves(**curve))
+    return network
 
 
 def _rounded(curves: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
