@@ -35,6 +35,7 @@ from resbench.commands.target_options import (
     Target,
     Units,
 )
+from resbench.commands.train import train
 from resbench.errors import NotMeasured, UserError
 
 __all__ = ["app", "main", "run"]
@@ -50,7 +51,7 @@ app = typer.Typer(
 )
 claims_app = typer.Typer(help="The catalogue of claims.", invoke_without_command=True, rich_markup_mode=None)
 app.add_typer(claims_app, name="claims")
-for command in (lesion, paths, measure, bench, ab, compare, history, doctor):
+for command in (lesion, paths, measure, train, bench, ab, compare, history, doctor):
     app.command()(command)
 app.add_typer(export_app, name="export")
 
@@ -271,27 +272,6 @@ def claims_wanted() -> None:
     from resbench.reports.wanted import wanted_now
 
     print(wanted_now(), end="")
-
-
-@app.command()
-def train(
-    setting: Annotated[str, typer.Option("--setting", help="Whose networks to train.")] = "digits",
-    network: Annotated[list[str] | None, typer.Option("--network", help="Only this one; may be repeated.")] = None,
-    seed: Annotated[list[int] | None, typer.Option("--seed", min=0, help="Default 0; may be repeated.")] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for the checkpoints; several seeds get a folder each in it.")
-    ] = None,
-    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Networks trained at the same time.")] = 2,
-) -> None:
-    """Train the networks that the claims need.  Started again, it goes on with what is missing.
-
-    Example: resbench train --setting digits --seed 7 --out /tmp/seven
-    """
-    from resbench.retraining import train_networks
-
-    with _interruptible("finished networks are kept; start the command again to go on"):
-        for folder in train_networks(setting, tuple(network or ()), tuple(seed or (0,)), out, jobs):
-            print(folder)
 
 
 @app.command()

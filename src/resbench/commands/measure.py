@@ -45,6 +45,9 @@ def measure(
     limit: Annotated[
         int | None, typer.Option("--limit", min=2, help="Of a study: at most so many images, for a trial.")
     ] = None,
+    parallel: Annotated[
+        int, typer.Option("--parallel", min=1, help="Of a setting: networks at the same time (one cannot fill a GPU).")
+    ] = 1,
     device: Device = "cpu",
     precision: Annotated[
         str | None, typer.Option("--precision", help="Of training: float32, tf32 or bf16; float32 if not given.")
@@ -73,6 +76,8 @@ def measure(
         raise UserError(
             f"{'--seeds' if seeds is not None else '--precision'} goes with --setting: it is about training"
         )
+    if study is not None and parallel > 1:
+        raise UserError("--parallel goes with --setting; a study is measured with all cores")
     if setting and limit is not None:
         raise UserError("--limit goes with --study; the papers' networks are tested on all images")
     check_device(device)
@@ -95,6 +100,7 @@ def measure(
             print(measure_study(read_study(study), options))
         else:
             from resbench.measuring.own import OwnOptions, measure_own
+            from resbench.measuring.parallel import side_by_side
 
             own = OwnOptions(
                 setting=setting,
@@ -108,7 +114,7 @@ def measure(
                 device=device,
                 precision=precision or "float32",
             )
-            print(measure_own(own))
+            print(side_by_side(measure_own, own, parallel, device))
     except KeyboardInterrupt:
         print("resbench: interrupted; what is recorded is kept, start the command again to go on", file=sys.stderr)
         raise typer.Exit(_INTERRUPTED) from None

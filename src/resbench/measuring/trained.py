@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from resbench.distributed import Ranks
 from resbench.errors import Stale, UserError
 from resbench.measuring.course import Course, Stopped, duration
 from resbench.records.places import baselines, partial_measurements, write_atomically
@@ -101,8 +102,12 @@ class Shelf:
                 print(f"resbench: {said}; trained and measured again", file=sys.stderr)
         return None
 
-    def train(self, network: str, run: int, course: Course, expected: float) -> tuple[Saved, Trained]:
+    def train(
+        self, network: str, run: int, course: Course, expected: float, ranks: Ranks | None = None
+    ) -> tuple[Saved, Trained]:
         """Train and save ``network``; what was begun by an earlier run goes on.  ``expected``: seconds, estimated.
+
+        ``ranks``: processes that do it together; the first saves.
 
         Raises:
             Stopped: the time given has passed; the training goes on from its state when it is started again.
@@ -111,6 +116,7 @@ class Shelf:
         from resbench.training.papers import train_network
 
         course.check()
+        among = ranks or Ranks()
         recipe = self.recipes[network]
         identity = (recipe.fingerprint, self.data.fingerprint, self.precision, self.device)
         keep = self.places.unfinished(network, run, *identity)
@@ -128,13 +134,16 @@ class Shelf:
             keep=keep,
             until=course.until,
             report=_told(course, network),
+            ranks=among,
         )
         if trained is None:
             raise Stopped
         if not begun:
             course.account(expected, time.monotonic() - started)
-        self._save(network, run, trained)
-        keep.unlink(missing_ok=True)
+        if among.rank == 0:
+            self._save(network, run, trained)
+            keep.unlink(missing_ok=True)
+        among.meet()
         saved = self.find(network, run)
         assert saved is not None
         return saved, trained
