@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import threading
+from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -56,12 +58,11 @@ def _wrong(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def training_curves(member: Member | UserMember) -> dict[str, Any]:
-    """The curves recorded while the network was trained: ``loss``, ``depth``, ``stem_gradient``, one value an epoch."""
+    """The curves recorded while the network was trained, one value an epoch.
+
+    ``loss``, ``depth``, ``stem_gradient``, and where they were measured ``training_error``, ``validation_error`` and
+    ``test_error`` (percent): see :class:`resbench.training.loop.Curves`.
+    """
     if isinstance(member, UserMember):
         raise NotMeasured("resbench did not train the target: there is no record of its training")
-    curves = member.curves
-    return {
-        "loss": torch.tensor(curves.loss, dtype=torch.float64).numpy(),
-        "depth": torch.tensor(curves.depth, dtype=torch.float64).numpy(),
-        "stem_gradient": torch.tensor(curves.stem_gradient, dtype=torch.float64).numpy(),
-    }
+    return {name: np.array(values, dtype=np.float64) for name, values in asdict(member.curves).items() if values}
