@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from resbench.errors import UserError
-from resbench.measuring.pace import Pace, estimate, passes, probed, read_pace, step_work, training_steps
+from resbench.measuring.pace import Pace, probed, read_pace
+from resbench.measuring.work import estimate, passes, step_work, training_steps
 from resbench.networks.residual import NetworkSpec, PlainSpec, build
 from resbench.networks.units import UnitSpec
 from resbench.training.recipes import Recipe

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from resbench.claims import load_claims
-from resbench.measuring.pace import Pace, step_work
+from resbench.measuring.pace import Pace
+from resbench.measuring.work import step_work
 from resbench.records.places import baselines
 from resbench.records.results import Request
 from resbench.reports.wanted import wanted, wanted_now

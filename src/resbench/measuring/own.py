@@ -18,9 +18,10 @@ from resbench.errors import UserError
 from resbench.experiments.recorded import TRAINED
 from resbench.experiments.versions import NETWORKS, VERSIONS
 from resbench.measuring.course import Course, Stopped, current
-from resbench.measuring.pace import Pace, device_name, estimate, probed, read_pace, step_work
+from resbench.measuring.pace import Pace, device_name, probed, read_pace
 from resbench.measuring.planning import Need, Work, experiments_of, needs_of, planned, selected, steps
 from resbench.measuring.trained import Places, Shelf, Tested, memory_errors, provenance
+from resbench.measuring.work import estimate, step_work
 from resbench.records.evidence import Evidence, Subject, read_evidence
 from resbench.records.places import baselines
 from resbench.records.results import Request
