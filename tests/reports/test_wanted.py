@@ -22,7 +22,7 @@ def nothing(_: Request) -> bool:
 
 
 def test_the_committed_list_is_current() -> None:
-    assert (baselines() / "WANTED.md").read_text() == wanted_now()
+    assert (baselines() / "WANTED.md").read_text() == wanted_now(), "`resbench claims wanted > baselines/WANTED.md`"
 
 
 def test_every_claim_stands_there_once_with_its_command() -> None:

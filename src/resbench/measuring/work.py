@@ -42,8 +42,10 @@ def step_work(recipe: Recipe) -> float:
 def estimate(recipe: Recipe, experiments: Collection[str], step_seconds: float, *, trained: bool = False) -> float:
     """Seconds of training (not where it is ``trained``) and of the experiments, if a step takes ``step_seconds``."""
     image = step_seconds / _BACKWARDS * _multiply_adds(recipe.network, ()) / step_work(recipe)
-    tests = sum(passes(name, _TEST_IMAGES, _units(recipe.network)) for name in experiments)
-    return image * tests + (0.0 if trained else step_seconds * training_steps(recipe))
+    images = sum(passes(name, _TEST_IMAGES, _units(recipe.network)) for name in experiments)
+    if "evaluation" in experiments:  # of the training images as well
+        images += _IMAGES
+    return image * images + (0.0 if trained else step_seconds * training_steps(recipe))
 
 
 def passes(experiment: str, images: int, units: int) -> float:
