@@ -181,6 +181,17 @@ def test_another_recipe_is_trained_and_measured_again_and_said(
     assert evidence(place).subject.recipe == recipes(lr=0.02)["vgg15"].fingerprint
 
 
+def test_other_images_than_those_of_the_records_are_refused(
+    measure: Measure, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure("vgg15/evaluation")
+    other = images(seed=1, fingerprint="fedcba9876543210")
+    monkeypatch.setattr(resbench.data.cifar10, "load_cifar10", lambda spec, download=False: other)
+    with pytest.raises(UserError, match=r"other images \(fedcba9876543210\) than those of the records"):
+        measure("vgg15")
+    assert "1 recorded" in measure("vgg15/evaluation", out=place / "elsewhere")
+
+
 def test_the_users_own_checkpoint_of_another_recipe_is_not_replaced(
     measure: Measure, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

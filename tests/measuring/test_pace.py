@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from resbench.errors import UserError
-from resbench.measuring.pace import Pace, estimate, passes, probed, read_pace, step_work, training_steps
+from resbench.measuring.pace import Pace, probed, read_pace
+from resbench.measuring.work import estimate, passes, step_work, training_steps
 from resbench.networks.residual import NetworkSpec, PlainSpec, build
 from resbench.networks.units import UnitSpec
 from resbench.training.recipes import Recipe
@@ -72,7 +73,8 @@ def test_estimates() -> None:
     recipe = Recipe(residual=SMALL, iterations=100, batch=10)
     assert estimate(recipe, (), 3.0) == 300.0
     image = 3.0 / 3 / 10
-    assert estimate(recipe, ("evaluation", "training_curves"), 3.0, trained=True) == pytest.approx(10_000 * image)
+    assert estimate(recipe, ("evaluation", "training_curves"), 3.0, trained=True) == pytest.approx(60_000 * image)
+    assert estimate(recipe, ("single_deletion",), 3.0, trained=True) == pytest.approx(20_000 * image)  # two units
     assert passes("single_deletion", 30, 10) == 30 * 6
     assert passes("reordering", 30, 10) == 160 * 10
 

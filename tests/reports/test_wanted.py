@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from resbench.claims import load_claims
-from resbench.measuring.pace import Pace, step_work
+from resbench.measuring.pace import Pace
+from resbench.measuring.work import step_work
 from resbench.records.places import baselines
 from resbench.records.results import Request
 from resbench.reports.wanted import wanted, wanted_now
@@ -21,7 +22,7 @@ def nothing(_: Request) -> bool:
 
 
 def test_the_committed_list_is_current() -> None:
-    assert (baselines() / "WANTED.md").read_text() == wanted_now()
+    assert (baselines() / "WANTED.md").read_text() == wanted_now(), "`resbench claims wanted > baselines/WANTED.md`"
 
 
 def test_every_claim_stands_there_once_with_its_command() -> None:

@@ -7,6 +7,7 @@ Several processes may share a plan: each takes the networks that no other is at.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +19,10 @@ from resbench.errors import UserError
 from resbench.experiments.recorded import TRAINED
 from resbench.experiments.versions import NETWORKS, VERSIONS
 from resbench.measuring.course import Course, Stopped, current
-from resbench.measuring.pace import Pace, device_name, estimate, probed, read_pace, step_work
+from resbench.measuring.pace import Pace, device_name, probed, read_pace
 from resbench.measuring.planning import Need, Work, experiments_of, needs_of, planned, selected, steps
 from resbench.measuring.trained import Places, Shelf, Tested, memory_errors, provenance
+from resbench.measuring.work import estimate, step_work
 from resbench.records.evidence import Evidence, Subject, read_evidence
 from resbench.records.places import baselines
 from resbench.records.results import Request
@@ -89,6 +91,7 @@ class _Run:
         self.elsewhere: list[str] = []
 
     def all(self) -> str:
+        self._check_data()
         runs = range(1, self.options.seeds + 1)
         self.pace = self._pace()
         plans = [self.plan(run) for run in runs]
@@ -103,6 +106,22 @@ class _Run:
             return course.summary(stopped=True)
         others = f"; left to another process: {', '.join(self.elsewhere)}" if self.elsewhere else ""
         return course.summary() + others
+
+    def _check_data(self) -> None:
+        """Networks of one setting are compared image by image.
+
+        Raises:
+            UserError: most networks recorded there were trained and tested on other images.
+        """
+        networks = sorted(path.parent.name for path in self.folder.glob("*/evaluation.json"))
+        found = [self._evidence(Request("evaluation", network), 1) for network in networks]
+        counts = Counter(evidence.subject.data for evidence in found if evidence is not None)
+        usual, mine = max(counts, key=lambda data: (counts[data], data), default=""), self.shelf.data.fingerprint
+        if usual and counts[usual] > counts[mine]:
+            raise UserError(
+                f"--data {self.options.data} is other images ({mine}) than those of the records in {self.folder} "
+                f"({usual}), which would be stale: give those, or another --out"
+            )
 
     def plan(self, run: int) -> list[Work]:
         """The networks of one run: first what is missing, then what is complete and only to be looked at."""

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from resbench.errors import UserError
 from resbench.measuring.course import Course, Stopped, current
-from resbench.measuring.pace import passes
 from resbench.measuring.study import Study, StudyNetwork
+from resbench.measuring.work import passes
 from resbench.records.evidence import Subject
 from resbench.records.places import baselines
 from resbench.records.results import Request

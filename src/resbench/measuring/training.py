@@ -14,8 +14,9 @@ from resbench.distributed import Ranks
 from resbench.errors import UserError
 from resbench.experiments.recorded import TRAINED
 from resbench.measuring.course import Course, Stopped
-from resbench.measuring.pace import Pace, device_name, estimate, probed, read_pace, step_work
+from resbench.measuring.pace import Pace, device_name, probed, read_pace
 from resbench.measuring.trained import Places, Shelf, memory_errors
+from resbench.measuring.work import estimate, step_work
 from resbench.records.places import baselines
 
 __all__ = ["TrainOptions", "check_setting", "read_plan", "train_papers"]

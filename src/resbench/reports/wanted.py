@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from resbench.claims.model import Claim
 from resbench.errors import NotMeasured, Stale
 from resbench.measuring.course import duration
-from resbench.measuring.pace import Pace, estimate, step_work
+from resbench.measuring.pace import Pace
 from resbench.measuring.planning import Need, Step, needs_of, steps
+from resbench.measuring.work import estimate, step_work
 from resbench.records.results import Request
 
 if TYPE_CHECKING:
