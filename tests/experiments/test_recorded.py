@@ -19,12 +19,12 @@ from resbench.claims.model import Expectation
 from resbench.errors import NotMeasured, Stale, UserError
 from resbench.experiments.lab import Lab
 from resbench.experiments.recorded import RecordedLab, has_evidence
-from resbench.experiments.versions import NETWORKS, VERSIONS
 from resbench.judge import Status, Verdict
 from resbench.plan import Run, items_of
 from resbench.records.evidence import write
 from resbench.records.places import baselines
 from resbench.records.results import Request, Result
+from resbench.records.versions import NETWORKS, VERSIONS
 
 
 def test_the_recorded_arrays(tmp_path: Path) -> None:

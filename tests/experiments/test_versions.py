@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from resbench.experiments import lesion
-from resbench.experiments.versions import VERSIONS
+from resbench.records.versions import VERSIONS
 from resbench.targets.images import Images
 from resbench.targets.target import UserMember, UserTarget
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from resbench.experiments.versions import NETWORKS
 from resbench.networks.residual import NetworkSpec, PlainSpec, build
 from resbench.networks.units import UnitSpec
+from resbench.records.versions import NETWORKS
 from resbench.training.recipes import load_recipes
 
 PINNED: dict[int, dict[str, tuple[float, float]]] = {

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from resbench.experiments.versions import VERSIONS
 from resbench.records.evidence import Made, Subject, write
 from resbench.records.results import Request, Result
+from resbench.records.versions import VERSIONS
 
 SETTING = "cifar10-public"
 REQUEST = Request("single_deletion", "resnet56")

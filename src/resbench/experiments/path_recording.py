@@ -29,7 +29,8 @@ _SHORT, _SHORT_PATHS, _LONG_PATHS = 24, 32, 4
 """Paths through up to 24 units carry the gradient and have heavy tails: more of them are sampled."""
 
 _THOROUGH_IMAGES = 2000
-"""They tell the factor a unit to 0.02 at 9 units, 0.01 at 15 and 0.002 at 27, where they took 23 minutes of a busy core."""
+"""They tell the factor a unit to 0.02 at 9 units, 0.01 at 15 and 0.002 at 27, where they took 23
+minutes of a busy core."""
 _EXACT_IMAGES, _THOROUGH_EXACT_IMAGES = 64, 1000
 
 

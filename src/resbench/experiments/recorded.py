@@ -12,10 +12,10 @@ from resbench.claims.model import Expectation
 from resbench.errors import NotMeasured, Stale, UserError
 from resbench.experiments.accuracy import median_test_error
 from resbench.experiments.lab import Lab
-from resbench.experiments.versions import NETWORKS, VERSIONS
 from resbench.records.evidence import Evidence, read_evidence, restored
 from resbench.records.measurement import Measurement
 from resbench.records.results import Request, Result
+from resbench.records.versions import NETWORKS, VERSIONS
 
 __all__ = ["RUNS_FOR_A_MEDIAN", "TRAINED", "RecordedLab", "has_evidence", "measuring"]
 
@@ -45,7 +45,7 @@ class RecordedLab(Lab):
 
     A network's records must be of one subject, and all networks' of the same images; what differs from the most is
     stale, since lesions and networks are compared image by image.  Those of networks that resbench trained must also
-    be of the present recipe and networks' code (see :mod:`resbench.experiments.versions`).
+    be of the present recipe and networks' code (see :mod:`resbench.records.versions`).
 
     Of a network that was trained several times the first run is judged; its test error, where there are
     ``RUNS_FOR_A_MEDIAN``, by the median.

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from resbench.errors import NotMeasured, UserError
-from resbench.experiments.versions import VERSIONS
 from resbench.records.environment import environment
 from resbench.records.evidence import Made, Subject, read_evidence, write
 from resbench.records.partial import source_fingerprint
 from resbench.records.results import Request, Result
+from resbench.records.versions import VERSIONS
 
 __all__ = ["Course", "Stopped", "current", "duration"]
 

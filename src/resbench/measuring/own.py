@@ -17,7 +17,6 @@ from filelock import FileLock, Timeout
 
 from resbench.errors import UserError
 from resbench.experiments.recorded import TRAINED
-from resbench.experiments.versions import NETWORKS, VERSIONS
 from resbench.measuring.course import Course, Stopped, current
 from resbench.measuring.pace import Pace, device_name, probed, read_pace
 from resbench.measuring.planning import Need, Work, experiments_of, needs_of, planned, selected, steps
@@ -26,6 +25,7 @@ from resbench.measuring.work import estimate, step_work
 from resbench.records.evidence import Evidence, Subject, read_evidence
 from resbench.records.places import baselines
 from resbench.records.results import Request
+from resbench.records.versions import NETWORKS, VERSIONS
 
 if TYPE_CHECKING:
     from resbench.training.checkpoints import Saved

@@ -15,8 +15,8 @@ from resbench.claims.model import Claim
 from resbench.claims.rules import nearest
 from resbench.errors import UserError
 from resbench.experiments.reading import requests_of
-from resbench.experiments.versions import VERSIONS
 from resbench.records.results import Request
+from resbench.records.versions import VERSIONS
 
 __all__ = ["ALWAYS", "Need", "Step", "Work", "experiments_of", "needs_of", "planned", "selected", "steps"]
 

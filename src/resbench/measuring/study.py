@@ -11,9 +11,9 @@ import msgspec
 from msgspec import Meta
 
 from resbench.errors import UserError
-from resbench.experiments.versions import VERSIONS
 from resbench.records.evidence import Name
 from resbench.records.results import Request
+from resbench.records.versions import VERSIONS
 from resbench.targets.options import TargetOptions
 
 __all__ = ["Study", "StudyNetwork", "read_study"]

@@ -69,7 +69,7 @@ class Subject(_Struct, frozen=True):
     training where resbench trained it.
 
     Of networks that resbench trained: ``recipe``, the recipe's fingerprint; ``networks``, the version of the code that
-    builds them (:data:`resbench.experiments.versions.NETWORKS`); ``precision`` of the training.  Empty of others'.
+    builds them (:data:`resbench.records.versions.NETWORKS`); ``precision`` of the training.  Empty of others'.
     """
 
     target: str
@@ -101,7 +101,7 @@ class Made(_Struct, frozen=True):
 
 
 class Evidence(_Struct, frozen=True):
-    """``version``: of the experiment (:data:`resbench.experiments.versions.VERSIONS`); another one is STALE.
+    """``version``: of the experiment (:data:`resbench.records.versions.VERSIONS`); another one is STALE.
 
     ``digest``: SHA-256 of ``members``.
     """

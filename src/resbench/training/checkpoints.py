@@ -22,10 +22,10 @@ from torch import Tensor
 
 from resbench.data.digits import Dataset
 from resbench.errors import NotMeasured, Stale, UserError
-from resbench.experiments.versions import NETWORKS
 from resbench.networks.residual import PlainNetwork, ResidualNetwork, build
 from resbench.records.environment import environment
 from resbench.records.places import write_atomically
+from resbench.records.versions import NETWORKS
 from resbench.targets.images import Images
 from resbench.training.loop import Curves, TrainedCopy, apply_test_scaling
 from resbench.training.recipes import Recipe
