@@ -184,7 +184,7 @@ class Tested:
         """One member: the networks of a paper are tested on the test set, not on halves."""
         from resbench.training.target import Member, Target
 
-        member = Member(saved.network, 0, self._trained_on(recipe.validation), self._test, saved.curves)
+        member = Member(saved.network, 0, self._trained_on(recipe.validation), self._test, saved.curves, thorough=True)
         return Target(network, recipe, saved.seed, (member,))
 
     def _trained_on(self, validation: int) -> Images:

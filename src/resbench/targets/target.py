@@ -106,6 +106,10 @@ class UserMember:
         return self.target.model
 
     @property
+    def thorough(self) -> bool:
+        return self.target.thorough
+
+    @property
     def against(self) -> UserTarget | None:
         return self.target.against
 

@@ -16,13 +16,17 @@ __all__ = ["Member", "Target"]
 
 @dataclass(frozen=True)
 class Member:
-    """One trained network (eval mode) with the images it was trained on and those it is tested on."""
+    """One trained network (eval mode) with the images it was trained on and those it is tested on.
+
+    ``thorough``: paths are measured on many images, where otherwise a few must do.
+    """
 
     network: ResidualNetwork | PlainNetwork
     half: int
     train: Images
     test: Images
     curves: Curves
+    thorough: bool = False
 
     @property
     def device(self) -> torch.device:
