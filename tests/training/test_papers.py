@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -182,3 +183,27 @@ def test_the_state_is_kept_every_while(images: ImageSet, tmp_path: Path, monkeyp
     state = read_state(kept, papers._Run("small", SMALL, images, 1, "cpu", "float32", None, Share()).identity)
     assert state is not None
     assert state.values["done"] == 3
+
+
+def test_ctrl_c_keeps_the_state_of_the_step_under_way(
+    images: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, kept = trained(SMALL, images), tmp_path / "run"
+    step = Course.step
+
+    def interrupted(self: Course, *batch: torch.Tensor) -> None:
+        if self.done == 17:
+            signal.raise_signal(signal.SIGINT)
+        step(self, *batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Course, "step", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            trained(SMALL, images, keep=kept)
+    state = read_state(kept, papers._Run("small", SMALL, images, 1, "cpu", "float32", None, Share()).identity)
+    assert state is not None
+    assert state.values["done"] == 18
+    again = trained(SMALL, images, keep=kept)
+    assert asdict(again.curves) == asdict(whole.curves)
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -21,6 +22,7 @@ from resbench.networks.residual import PlainNetwork, ResidualNetwork, build
 from resbench.targets.images import Images
 from resbench.training.course import Course
 from resbench.training.crops import Crops
+from resbench.training.interruption import interruption
 from resbench.training.loop import Curves, apply_test_scaling, make_sampler, prepare_for_test
 from resbench.training.recipes import Recipe
 from resbench.training.schedules import total_steps
@@ -82,14 +84,15 @@ def train_network(
 
     Args:
         name: of the network, for messages.
-        keep: where the state of the run is kept every two minutes and when it is stopped; a run of the same network,
-            recipe, data, seed, device and precision goes on from it, as if it had never stopped.
+        keep: where the state of the run is kept every two minutes, when it is stopped and at Ctrl-C; a run of the same
+            network, recipe, data, seed, device and precision goes on from it, as if it had never stopped.
         until: ``time.monotonic()`` after which no further step is begun.
         report: told of the steps done and of all, at every epoch and once in a while.
         ranks: processes that train it together, each on its part of every mini-batch; what they see is that of one, but
             for dropout's draws.  All of them get the result; only the first keeps the state.
 
     Raises:
+        KeyboardInterrupt: after the step under way, whose state is kept; a second Ctrl-C ends it at once.
         UserError: an unknown precision, a mini-batch that the processes cannot share equally, or a state that cannot
             be read or written.
     """
@@ -103,7 +106,8 @@ def train_network(
     with torch.random.fork_rng(devices=cuda), arithmetic(precision), among.exchanging():
         torch.manual_seed(seed + among.rank * _RANK_SEEDS)
         run = _Run(name, recipe, data, seed, place, precision, keep, Share(among.rank, among.world))
-        return run.finish(until, report)
+        with interruption(among.world == 1 and keep is not None) as asked:
+            return run.finish(until, report, asked)
 
 
 @dataclass
@@ -162,16 +166,18 @@ class _Run:
         self.spent, self.diverged, self.kept = 0.0, False, time.monotonic()
         self._restore()
 
-    def finish(self, until: float | None, report: Report | None) -> Trained | None:
+    def finish(self, until: float | None, report: Report | None, asked: threading.Event) -> Trained | None:
         while self.course.done < self.steps and not self.diverged:
             epoch, first = divmod(self.course.done, self.crops.per_epoch)
             last = min(self.crops.per_epoch, self.steps - epoch * self.crops.per_epoch)
             started = time.perf_counter()
             for index in range(first, last):
                 over, due = self._due(until)
-                if over or due:
+                if over or due or asked.is_set():
                     self._clock(started)
                     self._keep()
+                    if asked.is_set():
+                        raise KeyboardInterrupt
                     if over:
                         return None
                     if report is not None:
