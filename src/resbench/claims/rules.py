@@ -25,9 +25,10 @@ SETTINGS: Mapping[str, tuple[str, ...]] = {
     "exact": ("any",),
     "structural": ("any", "target"),
     "reference": ("published",),
-    "trained": ("digits", "cifar10", "cifar10-public", "cifar100", "svhn", "imagenet", "target"),
+    "trained": ("digits", "cifar10", "cifar10-public", "cifar10-short", "cifar100", "svhn", "imagenet", "target"),
 }
-"""Where each kind is measured; ``target`` is a user's own network, ``cifar10-public`` six that others trained.
+"""Where each kind is measured; ``target`` is a user's own network, ``cifar10-public`` six that others trained,
+``cifar10-short`` the papers' own after a few epochs.
 
 A misspelt setting would otherwise be a claim that is silently never measured.
 """

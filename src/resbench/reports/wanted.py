@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AT_HAND", "wanted", "wanted_now"]
 
-AT_HAND = ("digits", "cifar10-public", "target")
+AT_HAND = ("digits", "cifar10-public", "cifar10-short", "target")
 """The settings whose networks are there: trained by resbench, or by others, or a user's own."""
 
 _SETTING = "cifar10"
