@@ -32,7 +32,9 @@ def small():
 STUDY = """\
 schema = 1
 setting = "cifar10-public"
-experiments = ["evaluation", "single_deletion", "path_gradients", "duplication", "reordering", "multiple_deletion"]
+experiments = [
+    "evaluation", "single_deletion", "path_gradients", "path_spectrum", "duplication", "reordering", "multiple_deletion",
+]
 
 [[network]]
 name = "resnet56"
@@ -90,12 +92,12 @@ def test_from_nothing_to_verdicts_and_nothing_is_made_twice(
     assert (code, out.split(" recorded")[0]) == (0, "3"), err
     code, out, err = measure()
     assert code == 0
-    assert "4 recorded" in out
-    assert "3 were there, of 7" in out
-    assert "0/7" not in err
+    assert "5 recorded" in out
+    assert "3 were there, of 8" in out
+    assert "0/8" not in err
     code, out, _ = measure()
     assert "0 recorded" in out
-    assert "7 were there, of 7" in out
+    assert "8 were there, of 8" in out
 
     folder = study.parent / "claims" / SETTING
     evidence = read_evidence(folder, SETTING, Request("single_deletion", "resnet56"))

@@ -189,7 +189,7 @@ def test_ctrl_c_keeps_the_state_of_the_step_under_way(
     images: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, kept = trained(SMALL, images), tmp_path / "run"
-    step = Course.step
+    step, before = Course.step, signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def interrupted(self: Course, *batch: torch.Tensor) -> None:
         if self.done == 17:
@@ -207,3 +207,4 @@ def test_ctrl_c_keeps_the_state_of_the_step_under_way(
     assert asdict(again.curves) == asdict(whole.curves)
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
+    signal.signal(signal.SIGINT, before)

@@ -107,9 +107,7 @@ def load(
         Stale: it is of another recipe or data set than the present ones.
     """
     hint = f"train it again with `resbench train --network {name}`"
-    content, metadata = _verified(path, name, recipe, data.fingerprint, hint)
-    if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
-        raise UserError(f"checkpoint {path}: its hash is not the one in index.json; restore the file, or {hint}")
+    content, metadata = _verified(path, name, recipe, data.fingerprint, hint, sha256)
     tensors = safetensors.torch.load(content)
     try:
         curves = json.loads(metadata["curves"])
@@ -151,12 +149,16 @@ def load_network(path: Path, name: str, recipe: Recipe, data: str, *, device: st
         raise UserError(f"checkpoint {path}: does not fit network {name} ({reason}); {hint}") from error
 
 
-def _verified(path: Path, name: str, recipe: Recipe, data: str, hint: str) -> tuple[bytes, dict[str, str]]:
+def _verified(
+    path: Path, name: str, recipe: Recipe, data: str, hint: str, sha256: str | None = None
+) -> tuple[bytes, dict[str, str]]:
     """The file's content and metadata, which are of this network, recipe, data set and code."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise UserError(f"checkpoint {path}: {error.strerror}; {hint}") from error
+    if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
+        raise UserError(f"checkpoint {path}: its hash is not the one in index.json; restore the file, or {hint}")
     metadata = _metadata(path, content, hint)
     if metadata.get("network") != name:
         raise UserError(f"checkpoint {path}: network is {metadata.get('network')!r}, not {name!r}; {hint}")

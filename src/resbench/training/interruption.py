@@ -18,6 +18,9 @@ def interruption(wanted: bool) -> Iterator[threading.Event]:
         yield asked
         return
     before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:  # started in the background: Ctrl-C is not for this process
+        yield asked
+        return
 
     def ask(*_: object) -> None:
         asked.set()
