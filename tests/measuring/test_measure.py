@@ -33,7 +33,8 @@ STUDY = """\
 schema = 1
 setting = "cifar10-public"
 experiments = [
-    "evaluation", "single_deletion", "path_gradients", "path_spectrum", "duplication", "reordering", "multiple_deletion",
+    "evaluation", "single_deletion", "path_gradients", "path_spectrum",
+    "duplication", "reordering", "multiple_deletion",
 ]
 
 [[network]]
