@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -116,9 +117,11 @@ class _Runs:
         self.elsewhere: list[str] = []
 
     def all(self) -> str:
-        stopped = False
+        stopped, runs = False, self.options.runs
         try:
-            for network, seed in self.options.runs:
+            for index, (network, seed) in enumerate(runs):
+                missing = [name for name, run in runs[index:] if not self.shelf.has(name, run)]
+                self.course.ahead = sum(map(self._seconds, missing))
                 self._alone(network, seed)
         except Stopped:
             stopped = True
@@ -144,13 +147,27 @@ class _Runs:
             if self.shelf.find(network, seed) is not None:
                 self.course.kept += 1
                 return
-            seconds = estimate(recipe, (), self._step_seconds(network))
-            self.shelf.train(network, seed, self.course, seconds, self.ranks)
+            self.shelf.train(network, seed, self.course, self._seconds(network), self.ranks)
             self.course.done += 1
 
-    def _step_seconds(self, network: str) -> float:
-        """As seen of this device, else tried."""
-        pace: Pace = read_pace(baselines() / "pace.json")
-        recipe, device = self.shelf.recipes[network], device_name(self.options.device, self.options.precision)
-        seen = pace.step_seconds(device, network, step_work(recipe))
-        return probed(recipe, self.options.device) if seen is None else seen
+    def _seconds(self, network: str) -> float:
+        """Of its training, estimated."""
+        recipe = self.shelf.recipes[network]
+        step = self._pace.step_seconds(self._device, network, step_work(recipe))
+        assert step is not None
+        return estimate(recipe, (), step)
+
+    @cached_property
+    def _device(self) -> str:
+        return device_name(self.options.device, self.options.precision)
+
+    @cached_property
+    def _pace(self) -> Pace:
+        """As seen of this device; where nothing was, the smallest network is tried."""
+        pace, recipes = read_pace(baselines() / "pace.json"), self.shelf.recipes
+        if pace.devices.get(self._device):
+            return pace
+        smallest = min((name for name, _ in self.options.runs), key=lambda name: (step_work(recipes[name]), name))
+        with memory_errors(smallest, recipes[smallest], self.options.device):
+            seconds = probed(recipes[smallest], self.options.device)
+        return pace.noted(self._device, smallest, seconds, step_work(recipes[smallest]))
