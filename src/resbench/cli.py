@@ -101,7 +101,7 @@ def check(
     input: Input = "",
     limit: Limit = None,
     thorough: Annotated[
-        bool, typer.Option("--thorough", help="Random lesions and paths on all images; takes its time.")
+        bool, typer.Option("--thorough", help="Random lesions on all images, paths on 2,000; takes its time.")
     ] = False,
     units: Units = None,
     survival: Survival = "",

@@ -32,9 +32,11 @@ from resbench.reports.sequential import sequential_text
 FOLDER = baselines() / "checkpoints" / "digits"
 
 
-def expectation(quantity: str, comparator: Comparator, network: str = "preact-9", **params: Any) -> Expectation:
+def expectation(
+    quantity: str, comparator: Comparator, network: str = "preact-9", setting: str = "digits", **params: Any
+) -> Expectation:
     return Expectation(
-        setting="digits",
+        setting=setting,
         kind="trained",
         quantity=quantity,
         params={"network": network, **params},

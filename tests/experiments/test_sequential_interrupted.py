@@ -13,10 +13,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from test_lesion_target import as_target
+from test_sequential import expectation
 
 from conftest import Run
 from resbench.claims import find, load_claims
-from resbench.claims.model import AtLeast, AtMost, Comparator, Expectation
+from resbench.claims.model import AtLeast, AtMost, Expectation
 from resbench.experiments import lesion_sequential as module
 from resbench.experiments.lab import Lab
 from resbench.experiments.lesion import Body
@@ -30,20 +31,6 @@ from resbench.records.results import Request
 from resbench.targets.target import UserTarget
 
 FOLDER = baselines() / "checkpoints" / "digits"
-
-
-def expectation(quantity: str, comparator: Comparator, setting: str = "digits", **params: Any) -> Expectation:
-    network = "preact-9" if setting == "digits" else setting
-    return Expectation(
-        setting=setting,
-        kind="trained",
-        quantity=quantity,
-        params={"network": network, **params},
-        compare=comparator,
-        unit="points",
-        origin="chosen",
-        why="test",
-    )
 
 
 CLEAR = expectation("lesions.ordinary_median_increase", AtMost(bound=60.0))
@@ -178,7 +165,7 @@ def test_a_users_network_goes_on(
     target: UserTarget, counted: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("RESBENCH_CACHE", str(tmp_path))
-    close = expectation("unit_lesions.median_share_lost", AtMost(bound=0.15), "target", least_units=9)
+    close = expectation("unit_lesions.median_share_lost", AtMost(bound=0.15), "target", "target", least_units=9)
     claim = find(load_claims(), "veit-resnet-vs-vgg-gap")
     items = [Item(replace_expectations(claim, close), "target")]
 

@@ -270,7 +270,7 @@ def test_ctrl_c_keeps_what_is_recorded(run: Run, place: Path, monkeypatch: pytes
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--setting", "digits", "--data", "npz:x"), "--setting digits: there are recipes for cifar10 and"),
+        (("--setting", "digits", "--data", "npz:x"), "no setting 'digits' of the papers; there are cifar10 and"),
         (("--setting", "cifar10"), "no data: give --data cifar10:ROOT (--download fetches it) or npz:FOLDER"),
         (("--setting", "cifar10", "--data", "npz:x", "--select", "vgg16"), "no such network or NETWORK/EXPERIMENT"),
         (("--setting", "cifar10", "--data", "npz:x", "--select", "vgg15/reorder"), "no such network or NETWORK/"),

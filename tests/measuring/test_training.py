@@ -99,7 +99,7 @@ def test_a_process_that_ends_early_is_said(tmp_path: Path, capfd: pytest.Capture
     ("arguments", "message"),
     [
         (["--setting", "cifar10"], "--setting cifar10: give --network NAME or --plan FILE"),
-        (["--setting", "cifar11", "--network", "x"], "no setting 'cifar11' is trained here; there are digits, cifar10"),
+        (["--setting", "cifar11", "--network", "x"], "no setting 'cifar11' of the papers; there are cifar10 and"),
         (["--setting", "cifar10", "--network", "resnet111", "--data", "npz:x"], "no network of cifar10 is named"),
         (["--setting", "cifar10", "--network", "vgg15"], "no data: give --data cifar10:ROOT"),
         (["--setting", "cifar10", "--network", "vgg15", "--data", "npz:gone"], "gone"),

@@ -101,14 +101,15 @@ def _planned(
     Raises:
         UserError: options that do not go together, or a plan that cannot be read.
     """
-    from resbench.measuring.training import check_setting, read_plan
+    from resbench.measuring.trained import check_training
+    from resbench.measuring.training import read_plan
 
     if plan is not None:
         if setting or networks or seeds:
             raise UserError("--plan says setting, networks and seeds: give it alone")
         found = read_plan(plan)
         return found.setting, found.runs
-    check_setting(setting)
+    check_training(setting)
     if not networks:
         every = "`resbench measure` trains all that the claims need"
         raise UserError(f"--setting {setting}: give --network NAME or --plan FILE; {every}")

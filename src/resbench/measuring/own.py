@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from resbench.errors import UserError
-from resbench.experiments.recorded import TRAINED
 from resbench.measuring.course import Course, Stopped, current
-from resbench.measuring.pace import Pace, device_name, probed, read_pace
+from resbench.measuring.pace import read_pace
 from resbench.measuring.planning import Need, Work, experiments_of, needs_of, planned, selected, steps
-from resbench.measuring.trained import Places, Shelf, Tested, memory_errors, provenance
+from resbench.measuring.trained import Places, Shelf, Tested, check_training, memory_errors, provenance
 from resbench.measuring.work import estimate, step_work
 from resbench.records.evidence import Evidence, Subject, read_evidence
 from resbench.records.places import baselines
@@ -62,18 +61,12 @@ def measure_own(options: OwnOptions) -> str:
     """
     from resbench.claims import load_claims
     from resbench.data.cifar10 import load_cifar10
-    from resbench.training.papers import PRECISIONS
     from resbench.training.recipes import load_recipes
 
-    if options.setting not in TRAINED:
-        raise UserError(f"--setting {options.setting}: there are recipes for {' and '.join(TRAINED)}")
-    if options.precision not in PRECISIONS:
-        raise UserError(f"--precision {options.precision}: one of {', '.join(PRECISIONS)}")
+    check_training(options.setting, options.precision, options.data)
     recipes = load_recipes(options.setting)
     needs = needs_of(load_claims(), CLAIMED.get(options.setting, options.setting))
     selected((), needs, options.select, recipes, lambda name, experiments: 0.0)  # a wrong name, before the data load
-    if not options.data:
-        raise UserError("no data: give --data cifar10:ROOT (--download fetches it) or npz:FOLDER")
     data = load_cifar10(options.data, download=options.download)
     shelf = Shelf(Places(options.setting, options.checkpoints), recipes, data, options.device, options.precision)
     return _Run(options, needs, shelf).all()
@@ -87,13 +80,14 @@ class _Run:
         self.folder = options.out or baselines() / "claims" / options.setting
         self.tested = Tested(shelf.data)
         self.pace_file = (options.out or baselines()) / "pace.json"
-        self.device = device_name(options.device, options.precision)
         self.elsewhere: list[str] = []
 
     def all(self) -> str:
         self._check_data()
         runs = range(1, self.options.seeds + 1)
-        self.pace = self._pace()
+        globs = self.options.select or ("*",)
+        chosen = selected((), self.needs, globs, self.shelf.recipes, lambda name, experiments: 0.0)
+        self.pace = self.shelf.pace(self.pace_file, [work.network for work in chosen])
         plans = [self.plan(run) for run in runs]
         total = sum(len(work.experiments) for plan in plans for work in plan)
         course = Course(self.options.setting, self.folder, total, self.options.minutes, self.options.device)
@@ -215,27 +209,16 @@ class _Run:
         return evidence.version == VERSIONS.get(evidence.experiment) and mine == present
 
     def _step_seconds(self, network: str) -> float:
-        found = self.pace.step_seconds(self.device, network, step_work(self.shelf.recipes[network]))
+        found = self.pace.step_seconds(self.shelf.device_name, network, step_work(self.shelf.recipes[network]))
         assert found is not None
         return found
-
-    def _pace(self) -> Pace:
-        """What is known of this device; where that is nothing, the smallest network of the plan is tried."""
-        pace, recipes = read_pace(self.pace_file), self.shelf.recipes
-        if pace.devices.get(self.device):
-            return pace
-        chosen = selected((), self.needs, self.options.select or ("*",), recipes, lambda name, experiments: 0.0)
-        smallest = min((work.network for work in chosen), key=lambda name: (step_work(recipes[name]), name))
-        with memory_errors(smallest, recipes[smallest], self.options.device):
-            seconds = probed(recipes[smallest], self.options.device)
-        return pace.noted(self.device, smallest, seconds, step_work(recipes[smallest]))
 
     def _note(self, name: str, step_seconds: float) -> None:
         """Write what was seen; other processes write there too."""
         with FileLock(self.shelf.places.lock("pace", 1)):
             work = step_work(self.shelf.recipes[name])
-            read_pace(self.pace_file).noted(self.device, name, step_seconds, work).write(self.pace_file)
-        self.pace = self.pace.noted(self.device, name, step_seconds, work)
+            read_pace(self.pace_file).noted(self.shelf.device_name, name, step_seconds, work).write(self.pace_file)
+        self.pace = self.pace.noted(self.shelf.device_name, name, step_seconds, work)
 
 
 def _measured(target: object) -> Callable[[Request], tuple[Mapping[str, object], ...]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from resbench.distributed import Ranks
 from resbench.errors import Stale, UserError
+from resbench.experiments.recorded import TRAINED
 from resbench.measuring.course import Course, Stopped, duration
+from resbench.measuring.pace import Pace, device_name, probed, read_pace
+from resbench.measuring.work import step_work
 from resbench.records.places import baselines, partial_measurements, write_atomically
 
 if TYPE_CHECKING:
@@ -23,11 +26,27 @@ if TYPE_CHECKING:
     from resbench.training.recipes import Recipe
     from resbench.training.target import Target
 
-__all__ = ["COMMITTED_BYTES", "Places", "Shelf", "Tested", "memory_errors", "provenance"]
+__all__ = ["COMMITTED_BYTES", "Places", "Shelf", "Tested", "check_training", "memory_errors", "provenance"]
 
 COMMITTED_BYTES = 8_000_000
 """A larger file stays in the user's cache; the hash in the records says which it was."""
 _SAY_EVERY = 30.0
+
+
+def check_training(setting: str, precision: str = "float32", data: str | None = None) -> None:
+    """Reject what cannot be trained, before anything is loaded; ``data``: None where they are not known yet.
+
+    Raises:
+        UserError: no setting of the papers, no such precision, or no data.
+    """
+    from resbench.training.papers import PRECISIONS
+
+    if setting not in TRAINED:
+        raise UserError(f"no setting {setting!r} of the papers; there are {' and '.join(TRAINED)}")
+    if precision not in PRECISIONS:
+        raise UserError(f"--precision {precision}: one of {', '.join(PRECISIONS)}")
+    if data == "":
+        raise UserError("no data: give --data cifar10:ROOT (--download fetches it) or npz:FOLDER")
 
 
 @dataclass(frozen=True)
@@ -73,6 +92,26 @@ class Shelf:
     data: ImageSet
     device: str
     precision: str
+
+    @property
+    def device_name(self) -> str:
+        """Of the device and the precision, as paces are kept."""
+        return device_name(self.device, self.precision)
+
+    def pace(self, file: Path, networks: Collection[str]) -> Pace:
+        """What is known of the device; where that is nothing, the smallest of ``networks`` is tried.
+
+        Raises:
+            UserError: the file is damaged, or there is no memory.
+        """
+        pace = read_pace(file)
+        if pace.devices.get(self.device_name):
+            return pace
+        smallest = min(networks, key=lambda name: (step_work(self.recipes[name]), name))
+        recipe = self.recipes[smallest]
+        with memory_errors(smallest, recipe, self.device):
+            seconds = probed(recipe, self.device)
+        return pace.noted(self.device_name, smallest, seconds, step_work(recipe))
 
     def has(self, network: str, run: int) -> bool:
         """Whether there is a checkpoint; it may turn out to be of another recipe."""

@@ -13,14 +13,13 @@ from msgspec import Meta
 
 from resbench.distributed import Ranks
 from resbench.errors import UserError
-from resbench.experiments.recorded import TRAINED
 from resbench.measuring.course import Course, Stopped
-from resbench.measuring.pace import Pace, device_name, probed, read_pace
-from resbench.measuring.trained import Places, Shelf, memory_errors
+from resbench.measuring.pace import Pace
+from resbench.measuring.trained import Places, Shelf, check_training, memory_errors
 from resbench.measuring.work import estimate, step_work
 from resbench.records.places import baselines
 
-__all__ = ["TrainOptions", "check_setting", "read_plan", "train_papers"]
+__all__ = ["TrainOptions", "read_plan", "train_papers"]
 
 Seed = Annotated[int, Meta(ge=1)]
 
@@ -74,12 +73,6 @@ class TrainOptions:
     precision: str = "float32"
 
 
-def check_setting(setting: str) -> None:
-    """Raises: UserError where it is none of the papers'."""
-    if setting not in TRAINED:
-        raise UserError(f"no setting {setting!r} is trained here; there are digits, {' and '.join(TRAINED)}")
-
-
 def train_papers(options: TrainOptions, ranks: Ranks | None = None) -> str:
     """Train what is not there yet; one line about it.  Another process may be at the same list.
 
@@ -90,18 +83,13 @@ def train_papers(options: TrainOptions, ranks: Ranks | None = None) -> str:
     """
     from resbench.data.cifar10 import load_cifar10
     from resbench.networks.variants import unknown
-    from resbench.training.papers import PRECISIONS
     from resbench.training.recipes import load_recipes
 
-    check_setting(options.setting)
-    if options.precision not in PRECISIONS:
-        raise UserError(f"--precision {options.precision}: one of {', '.join(PRECISIONS)}")
+    check_training(options.setting, options.precision, options.data)
     recipes = load_recipes(options.setting)
     for network, _ in options.runs:
         if network not in recipes:
             raise unknown(f"network of {options.setting}", network, recipes)
-    if not options.data:
-        raise UserError("no data: give --data cifar10:ROOT (--download fetches it) or npz:FOLDER")
     among = ranks or Ranks()
     with among.in_turn():
         data = load_cifar10(options.data, download=options.download)
@@ -153,21 +141,10 @@ class _Runs:
     def _seconds(self, network: str) -> float:
         """Of its training, estimated."""
         recipe = self.shelf.recipes[network]
-        step = self._pace.step_seconds(self._device, network, step_work(recipe))
+        step = self._pace.step_seconds(self.shelf.device_name, network, step_work(recipe))
         assert step is not None
         return estimate(recipe, (), step)
 
     @cached_property
-    def _device(self) -> str:
-        return device_name(self.options.device, self.options.precision)
-
-    @cached_property
     def _pace(self) -> Pace:
-        """As seen of this device; where nothing was, the smallest network is tried."""
-        pace, recipes = read_pace(baselines() / "pace.json"), self.shelf.recipes
-        if pace.devices.get(self._device):
-            return pace
-        smallest = min((name for name, _ in self.options.runs), key=lambda name: (step_work(recipes[name]), name))
-        with memory_errors(smallest, recipes[smallest], self.options.device):
-            seconds = probed(recipes[smallest], self.options.device)
-        return pace.noted(self._device, smallest, seconds, step_work(recipes[smallest]))
+        return self.shelf.pace(baselines() / "pace.json", [network for network, _ in self.options.runs])

@@ -16,9 +16,6 @@ __all__ = ["estimate", "passes", "step_work", "training_steps"]
 _BACKWARDS = 3.0
 """A training step costs about three passes forwards over its images."""
 _SIDE, _IMAGES, _TEST_IMAGES = 32, 50_000, 10_000
-_DRAWS = {"multiple_deletion": 240, "reordering": 160, "duplication": 60}
-"""Lesions of an experiment, each on a third of its images; at most, since short networks allow fewer."""
-_THIRDS = 3
 
 
 def training_steps(recipe: Recipe) -> int:
@@ -53,8 +50,15 @@ def passes(experiment: str, images: int, units: int) -> float:
 
     Single deletions share their beginnings: half of the network each, on average.
     """
-    if experiment in _DRAWS:
-        return _DRAWS[experiment] * images / _THIRDS
+    from resbench.experiments import lesion
+
+    draws = {
+        "multiple_deletion": lesion.DRAWS * len(lesion.DELETIONS),
+        "reordering": lesion.ORDERS * len(lesion.SWAPS),
+        "duplication": lesion.DUPLICATION_DRAWS * len(lesion.DUPLICATIONS),
+    }
+    if experiment in draws:
+        return draws[experiment] * images / lesion.THIRDS
     each = {
         "single_deletion": 1 + units / 2,
         "path_gradients": (1 + units) / 5,

@@ -19,7 +19,7 @@ class TargetOptions:
 
     ``target``: ``MODULE:CALLABLE``, a zoo name, ``torchvision:NAME``, ``timm:NAME`` or ``transformers:NAME``.
     ``data``: ``digits``, ``cifar10:ROOT``, ``imagefolder:ROOT`` or ``npz:FILE``.  ``limit``: how many images at most.
-    ``thorough``: random lesions and paths on all images; it takes its time.
+    ``thorough``: random lesions on all images, paths on many more than a few; it takes its time.
     ``download``: fetch CIFAR-10 where ROOT lacks it.
     ``against``, ``against_checkpoint``: the network that the target is compared with.
     ``roots``: folders besides the current one that MODULE is looked for in.

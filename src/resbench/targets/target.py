@@ -30,7 +30,7 @@ class UserTarget:
     ``trained``: a checkpoint was given, or the error on the data is below chance.
     ``against``: the network that this one is compared with (a refactoring's old one).
     ``globs``: those that chose the units, where the user gave some.
-    ``thorough``: random lesions and paths are measured on all images, where otherwise some must do.
+    ``thorough``: random lesions are measured on all images, paths on many, where otherwise some must do.
     """
 
     name: str

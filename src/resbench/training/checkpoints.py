@@ -28,6 +28,7 @@ from resbench.records.places import write_atomically
 from resbench.records.versions import NETWORKS
 from resbench.targets.images import Images
 from resbench.training.loop import Curves, TrainedCopy, apply_test_scaling
+from resbench.training.packed import unpacked
 from resbench.training.recipes import Recipe
 from resbench.training.target import Member, Target
 
@@ -216,9 +217,7 @@ def write_index(folder: Path, names: Sequence[str]) -> None:
 
 def _metadata(path: Path, content: bytes, hint: str) -> dict[str, str]:
     try:
-        length = int.from_bytes(content[:8], "little")
-        safetensors.torch.load(content)
-        metadata: dict[str, str] = json.loads(content[8 : 8 + length])["__metadata__"]
+        _, metadata = unpacked(content)
     except (safetensors.SafetensorError, ValueError, KeyError) as error:
         raise UserError(f"checkpoint {path}: truncated or not safetensors; {hint}") from error
     if metadata.get("format") != _FORMAT:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from resbench.errors import UserError
 from resbench.records.places import write_atomically
+from resbench.training.packed import unpacked
 
 __all__ = ["RunState", "read_state", "write_state"]
 
@@ -58,9 +59,7 @@ def read_state(path: Path, identity: Mapping[str, str]) -> RunState | None:
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}") from error
     try:
-        tensors = safetensors.torch.load(content)
-        length = int.from_bytes(content[:8], "little")
-        metadata = json.loads(content[8 : 8 + length])["__metadata__"]
+        tensors, metadata = unpacked(content)
         found, values = json.loads(metadata["identity"]), json.loads(metadata["values"])
         if metadata["format"] != _FORMAT:
             raise ValueError(f"format {metadata['format']}")
