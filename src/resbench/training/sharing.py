@@ -7,11 +7,11 @@ normalisation is over the whole mini-batch.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 
 from resbench.networks.copies import CopiesBatchNorm2d
 
@@ -50,6 +50,27 @@ class Share:
         return bool(decision)
 
 
+class _Sum(torch.autograd.Function):
+    """The sum over the processes, of which each one's loss is a part: the gradient is summed as well."""
+
+    @staticmethod
+    def forward(_context: Any, values: Tensor) -> Tensor:
+        total = values.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(_context: Any, *gradients: Tensor) -> Tensor:
+        total = gradients[0].clone()
+        dist.all_reduce(total)
+        return total
+
+
+def _summed(values: Tensor) -> Tensor:
+    total: Tensor = _Sum.apply(values)
+    return total
+
+
 class SynchronisedBatchNorm2d(CopiesBatchNorm2d):
     """Batch normalisation whose statistics in training are those of all processes' images; one copy, equal parts."""
 
@@ -76,7 +97,7 @@ class SynchronisedBatchNorm2d(CopiesBatchNorm2d):
         # Around a constant near the mean: the difference of two large sums would lose the variance.
         around = self.running_mean.detach().clone()
         centred = values - around.view(1, -1, 1, 1)
-        sums = all_reduce(torch.stack([centred.sum((0, 2, 3)), centred.square().sum((0, 2, 3))]))
+        sums = _summed(torch.stack([centred.sum((0, 2, 3)), centred.square().sum((0, 2, 3))]))
         shift, square = sums / count
         variance = (square - shift.square()).clamp_min(0.0)
         with torch.no_grad():
