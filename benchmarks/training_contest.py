@@ -88,12 +88,12 @@ class Users:
 
 
 class Ours:
-    """The steps of :mod:`resbench.training.course` on crops that are made where the network is."""
+    """The steps of :mod:`resbench.training.trainer` on crops that are made where the network is."""
 
     def __init__(self, network: str, data: Noise, batch: int, precision: str, device: torch.device):
-        from resbench.training.course import Course
         from resbench.training.crops import Crops
         from resbench.training.recipes import Recipe
+        from resbench.training.trainer import Trainer
 
         self.device, self.precision, self._done = device, precision, 0
         model = zoo.create(network)
@@ -121,7 +121,7 @@ class Ours:
             seed=0,
         )
         model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-        self._course = Course(model, recipe, len(data.labels), precision=precision)
+        self._course = Trainer(model, recipe, len(data.labels), precision=precision)
 
     def run(self, steps: int) -> float:
         with arithmetic(self.precision):

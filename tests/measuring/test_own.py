@@ -125,12 +125,12 @@ def test_a_killed_training_goes_on_and_ends_as_if_it_had_not_been(
     real = resbench.training.papers._Run.finish
 
     def finish(self: Any, *given: Any) -> Trained | None:
-        if self.course.done == 0:  # as if the time had passed after three steps
+        if self.trainer.done == 0:  # as if the time had passed after three steps
             for index in range(3):
-                self.course.step(*self.crops.make(0, index))
+                self.trainer.step(*self.crops.make(0, index))
             self._keep()
             return None
-        assert self.course.done == 3
+        assert self.trainer.done == 3
         return real(self, *given)
 
     monkeypatch.setattr(resbench.training.papers._Run, "finish", finish)

@@ -8,8 +8,8 @@ import torch
 from resbench.networks.copies import initialise
 from resbench.networks.residual import NetworkSpec, ResidualNetwork
 from resbench.networks.sampling import make_sampler
-from resbench.training.course import Course, EpochRow
 from resbench.training.recipes import Recipe
+from resbench.training.trainer import EpochRow, Trainer
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU: CUDA graphs are there alone")
 
@@ -17,7 +17,7 @@ SPEC = NetworkSpec(units=(2, 2, 2), widths=(8, 16, 32))
 STEPS = 12
 
 
-def course(*, graphs: bool, sampling: str, precision: str = "float32") -> Course:
+def course(*, graphs: bool, sampling: str, precision: str = "float32") -> Trainer:
     value = {"all": 1.0, "linear": 0.5, "exactly": 3.0}[sampling]
     recipe = Recipe(residual=SPEC, lr=0.05, schedule="drops", drops=(2, 3), epochs=4, sampling=sampling,  # type: ignore[arg-type]
                     sampling_value=value, batch=32)  # fmt: skip
@@ -26,10 +26,10 @@ def course(*, graphs: bool, sampling: str, precision: str = "float32") -> Course
     if sampling != "all":
         network.sampler = make_sampler(sampling, 6, value, [0])  # type: ignore[arg-type]
     placed = network.cuda().to(memory_format=torch.channels_last).train()
-    return Course(placed, recipe, 96, graphs=graphs, precision=precision)
+    return Trainer(placed, recipe, 96, graphs=graphs, precision=precision)
 
 
-def trained(made: Course) -> tuple[EpochRow, dict[str, torch.Tensor]]:
+def trained(made: Trainer) -> tuple[EpochRow, dict[str, torch.Tensor]]:
     generator = torch.Generator().manual_seed(0)
     for _ in range(STEPS):
         images = torch.randn(32, 3, 16, 16, generator=generator).cuda()

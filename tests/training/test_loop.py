@@ -11,7 +11,6 @@ import torch
 from resbench.data.digits import Dataset
 from resbench.networks.residual import NetworkSpec, PlainSpec, ResidualNetwork, build
 from resbench.networks.units import UnitSpec
-from resbench.training.course import copy_losses
 from resbench.training.loop import (
     Copy,
     make_sampler,
@@ -20,6 +19,7 @@ from resbench.training.loop import (
     train,
 )
 from resbench.training.recipes import Recipe, load_recipes
+from resbench.training.trainer import copy_losses
 
 SMALL = Recipe(residual=NetworkSpec(units=(1, 1, 1), widths=(4, 8, 16), inputs=1), epochs=1)
 

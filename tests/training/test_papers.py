@@ -19,11 +19,11 @@ from resbench.errors import UserError
 from resbench.networks.residual import NetworkSpec, PlainSpec
 from resbench.networks.units import UnitSpec
 from resbench.training import papers
-from resbench.training.course import Course
 from resbench.training.papers import Trained, train_network
 from resbench.training.recipes import Recipe
 from resbench.training.sharing import Share
 from resbench.training.state import read_state
+from resbench.training.trainer import Trainer
 
 SMALL = Recipe(
     residual=NetworkSpec(units=(1, 1, 1), widths=(4, 8, 16)),
@@ -55,13 +55,13 @@ def trained(recipe: Recipe, images: ImageSet, **options: Any) -> Trained:
 
 def stopped_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
     """The run's time is over after so many steps of this process."""
-    step, done = Course.step, [0]
+    step, done = Trainer.step, [0]
 
-    def counted(self: Course, *batch: torch.Tensor) -> None:
+    def counted(self: Trainer, *batch: torch.Tensor) -> None:
         step(self, *batch)
         done[0] += 1
 
-    monkeypatch.setattr(Course, "step", counted)
+    monkeypatch.setattr(Trainer, "step", counted)
     monkeypatch.setattr(papers.time, "monotonic", lambda: 1e9 if done[0] >= steps else 0.0)
 
 
@@ -171,13 +171,13 @@ def test_the_state_is_kept_every_while(images: ImageSet, tmp_path: Path, monkeyp
     monkeypatch.setattr(papers.time, "monotonic", lambda: float(next(clock)))
     seen = []
 
-    def killed(self: Course, *_batch: torch.Tensor) -> None:
+    def killed(self: Trainer, *_batch: torch.Tensor) -> None:
         if self.done == 3:
             raise KeyboardInterrupt
         self.done += 1
         seen.append(time.perf_counter())
 
-    monkeypatch.setattr(Course, "step", killed)
+    monkeypatch.setattr(Trainer, "step", killed)
     with pytest.raises(KeyboardInterrupt):
         train_network("small", SMALL, images, seed=1, keep=kept)
     state = read_state(kept, papers._Run("small", SMALL, images, 1, "cpu", "float32", None, Share()).identity)
@@ -189,15 +189,15 @@ def test_ctrl_c_keeps_the_state_of_the_step_under_way(
     images: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, kept = trained(SMALL, images), tmp_path / "run"
-    step, before = Course.step, signal.signal(signal.SIGINT, signal.default_int_handler)
+    step, before = Trainer.step, signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    def interrupted(self: Course, *batch: torch.Tensor) -> None:
+    def interrupted(self: Trainer, *batch: torch.Tensor) -> None:
         if self.done == 17:
             signal.raise_signal(signal.SIGINT)
         step(self, *batch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Course, "step", interrupted)
+        patch.setattr(Trainer, "step", interrupted)
         with pytest.raises(KeyboardInterrupt):
             trained(SMALL, images, keep=kept)
     state = read_state(kept, papers._Run("small", SMALL, images, 1, "cpu", "float32", None, Share()).identity)

@@ -21,8 +21,8 @@ __all__ = ["path_gradients", "path_spectrum"]
 
 _IMAGES = 16
 _GROUP = 4
-"""A user's images are larger than the digits, and a path costs what its activations cost.  In groups of 4 to 16 an image
-costs about the same (27 units of 32x32 images, sampled: 58 to 88 ms on two quiet cores)."""
+"""A user's images are larger than the digits, and a path costs what its activations cost.  In groups of 4 to 16 an
+image costs about the same (27 units of 32x32 images, sampled: 58 to 88 ms on two quiet cores)."""
 
 _SHORT, _SHORT_PATHS, _LONG_PATHS = 24, 32, 4
 """Paths through up to 24 units carry the gradient and have heavy tails: more of them are sampled."""

@@ -20,8 +20,8 @@ from resbench.networks import sampling
 from resbench.networks.copies import CopiesBatchNorm2d, copy_state, initialise
 from resbench.networks.residual import PlainNetwork, ResidualNetwork, build
 from resbench.networks.sampling import Sampler
-from resbench.training.course import Course, EpochRow
 from resbench.training.recipes import Recipe
+from resbench.training.trainer import EpochRow, Trainer
 
 __all__ = ["Copy", "Curves", "TrainedCopy", "apply_test_scaling", "make_sampler", "prepare_for_test", "train"]
 
@@ -87,19 +87,19 @@ def train(
     if isinstance(network, ResidualNetwork):
         network.sampler = make_sampler(recipe, len(network.units), seeds)
     batches = _Batches(recipe, data, copies, seeds)
-    course = Course(network.train(), recipe, batches.size)
+    trainer = Trainer(network.train(), recipe, batches.size)
     rows: list[EpochRow] = []
     spent = 0.0
     for epoch in range(recipe.epochs):
         for images, labels in batches.epoch():
             started = time.perf_counter()
-            course.step(images, labels)
+            trainer.step(images, labels)
             spent += time.perf_counter() - started
-        rows.append(course.end_epoch())
+        rows.append(trainer.end_epoch())
         if progress is not None:
             progress(epoch + 1, recipe.epochs)
     prepare_for_test(network, recipe, batches.all_images())
-    return _split(network, copies, rows, spent / max(1, course.done))
+    return _split(network, copies, rows, spent / max(1, trainer.done))
 
 
 def prepare_for_test(network: ResidualNetwork | PlainNetwork, recipe: Recipe, images: Tensor) -> None:

@@ -20,7 +20,6 @@ from resbench.lesions.accelerating import arithmetic
 from resbench.networks.copies import initialise
 from resbench.networks.residual import PlainNetwork, ResidualNetwork, build
 from resbench.targets.images import Images
-from resbench.training.course import Course
 from resbench.training.crops import Crops
 from resbench.training.interruption import interruption
 from resbench.training.loop import Curves, apply_test_scaling, make_sampler, prepare_for_test
@@ -28,6 +27,7 @@ from resbench.training.recipes import Recipe
 from resbench.training.schedules import total_steps
 from resbench.training.sharing import Share, synchronise
 from resbench.training.state import RunState, read_state, write_state
+from resbench.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from resbench.data.cifar10 import ImageSet
@@ -160,15 +160,15 @@ class _Run:
         self.network = _network(recipe, seed, device)
         if share.world > 1:
             synchronise(self.network, share.world)
-        self.course = Course(self.network, recipe, len(train), precision=precision, share=share)
+        self.trainer = Trainer(self.network, recipe, len(train), precision=precision, share=share)
         self.curves = Curves((), (), ())
         self.best = _Best()
         self.spent, self.diverged, self.kept = 0.0, False, time.monotonic()
         self._restore()
 
     def finish(self, until: float | None, report: Report | None, asked: threading.Event) -> Trained | None:
-        while self.course.done < self.steps and not self.diverged:
-            epoch, first = divmod(self.course.done, self.crops.per_epoch)
+        while self.trainer.done < self.steps and not self.diverged:
+            epoch, first = divmod(self.trainer.done, self.crops.per_epoch)
             last = min(self.crops.per_epoch, self.steps - epoch * self.crops.per_epoch)
             started = time.perf_counter()
             for index in range(first, last):
@@ -181,25 +181,25 @@ class _Run:
                     if over:
                         return None
                     if report is not None:
-                        report(self.course.done, self.steps)
+                        report(self.trainer.done, self.steps)
                     started = time.perf_counter()
-                self.course.step(*self.crops.make(epoch, index))
+                self.trainer.step(*self.crops.make(epoch, index))
             self._clock(started)
             self._end_epoch()
             if report is not None:
-                report(self.course.done, self.steps)
+                report(self.trainer.done, self.steps)
         return self._trained()
 
     def _due(self, until: float | None) -> tuple[bool, bool]:
         """Whether to stop here, and whether to keep the state; the first process decides for all, now and then."""
-        if self.share.world > 1 and self.course.done % _AGREED_EVERY:
+        if self.share.world > 1 and self.trainer.done % _AGREED_EVERY:
             return False, False
         now = time.monotonic()
         due = now - self.kept > _KEPT_EVERY
         if due:
             self.kept = now
         over = until is not None and now >= until
-        return self.share.agreed(over, self.course.device), self.share.agreed(due, self.course.device)
+        return self.share.agreed(over, self.trainer.device), self.share.agreed(due, self.trainer.device)
 
     def _clock(self, started: float) -> None:
         if self.device.startswith("cuda"):
@@ -207,7 +207,7 @@ class _Run:
         self.spent += time.perf_counter() - started
 
     def _end_epoch(self) -> None:
-        row = self.course.end_epoch()
+        row = self.trainer.end_epoch()
         losses = float(row.loss)
         self.diverged = not math.isfinite(losses)
         validation = None if self.validation is None else self._error(self.validation)
@@ -229,7 +229,7 @@ class _Run:
         mine = images.subset(range(self.share.rank, len(images), self.share.world))
         with torch.inference_mode():
             for batch, labels in mine.batches(_TESTED_AT_ONCE, self.device):
-                logits = self.course.logits(batch.contiguous(memory_format=torch.channels_last))
+                logits = self.trainer.logits(batch.contiguous(memory_format=torch.channels_last))
                 wrong += ((logits.argmax(1) != labels) | ~torch.isfinite(logits).all(1)).sum()
         self.network.train()
         return 100.0 * int(self.share.sum_(wrong)) / len(images)
@@ -239,7 +239,7 @@ class _Run:
             self.network.load_state_dict(self.best.state)
         elif self.recipe.reestimate and not self.diverged:
             prepare_for_test(self.network, self.recipe, self._sample())
-        seconds = self.spent / max(1, self.course.done)
+        seconds = self.spent / max(1, self.trainer.done)
         return Trained(
             recipe=self.recipe,
             seed=self.seed,
@@ -259,7 +259,7 @@ class _Run:
     def _keep(self) -> None:
         if self.keep is None:
             return
-        tensors, values = self.course.state()
+        tensors, values = self.trainer.state()
         if self.share.rank:
             return
         tensors = tensors | {f"best.{name}": value for name, value in self.best.state.items()}
@@ -274,7 +274,7 @@ class _Run:
         if state is None:
             return
         own = {k: v for k, v in state.tensors.items() if not k.startswith(("best.", "random."))}
-        self.course.restore(own, state.values)
+        self.trainer.restore(own, state.values)
         best = {k.removeprefix("best."): v.to(self.device) for k, v in state.tensors.items() if k.startswith("best.")}
         self.best = _Best(state.values["best"], best)
         self.curves = Curves(**{key: tuple(values) for key, values in state.values["curves"].items()})

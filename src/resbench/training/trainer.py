@@ -1,4 +1,4 @@
-"""The course of a training: its steps, one after the other, and what they show; the same for every setting.
+"""The trainer: a network's steps, one after the other, and what they show; the same for every setting.
 
 Nothing here waits for a GPU within an epoch: what a step shows is summed on the device and read once, at its end.
 """
@@ -21,7 +21,7 @@ from resbench.training.recipes import Recipe
 from resbench.training.schedules import learning_rate
 from resbench.training.sharing import Share
 
-__all__ = ["Course", "EpochRow", "copy_losses"]
+__all__ = ["EpochRow", "Trainer", "copy_losses"]
 
 _SUMS = ("loss", "wrong", "stem_gradient")
 
@@ -41,7 +41,7 @@ class EpochRow:
     depth: Tensor
 
 
-class Course:
+class Trainer:
     """A network and its optimiser, from the first step to the last.
 
     Args:
@@ -111,7 +111,7 @@ class Course:
         return row
 
     def logits(self, images: Tensor) -> Tensor:
-        """In the network's present mode, at the course's precision; float32."""
+        """In the network's present mode, at the trainer's precision; float32."""
         with self._autocast():
             logits: Tensor = self.network(images)
         return logits.float() if self.precision == "bf16" else logits
