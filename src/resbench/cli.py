@@ -37,6 +37,7 @@ from resbench.commands.target_options import (
 )
 from resbench.commands.train import train
 from resbench.errors import NotMeasured, UserError
+from resbench.records.aside import noticing
 
 __all__ = ["app", "main", "run"]
 
@@ -321,12 +322,19 @@ def _interruptible(kept: str) -> Iterator[None]:
 
 
 def main() -> None:
-    """Run the command line; ends in SystemExit."""
-    try:
-        app(prog_name="resbench")
-    except (UserError, NotMeasured) as error:
-        print(f"resbench: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
+    """Run the command line; ends in SystemExit.  Where damaged files were set aside, it is no success."""
+    with noticing() as aside:
+        try:
+            app(prog_name="resbench")
+        except (UserError, NotMeasured) as error:
+            print(f"resbench: {' '.join(str(error).split())}", file=sys.stderr)
+            sys.exit(2)
+        except SystemExit as end:
+            if aside and not end.code:
+                what = "a damaged file was" if len(aside) == 1 else f"{len(aside)} damaged files were"
+                print(f"resbench: done, but {what} set aside (see above): exit code 1", file=sys.stderr)
+                sys.exit(1)
+            raise
 
 
 def run() -> None:

@@ -48,7 +48,13 @@ def set_aside(damage: Damaged, then: str) -> Path:
     path = damage.path
     try:
         target = _reserved(path)
-        os.replace(path, target)
+        try:
+            os.replace(path, target)
+        except OSError:
+            target.unlink()
+            raise
+    except FileNotFoundError:  # another process of this run was faster, and said so
+        return path
     except OSError as error:
         reason = error.strerror or error
         raise UserError(f"{path}: {damage.what}, and cannot be set aside: {reason}; {damage.way_out}") from error

@@ -18,18 +18,21 @@ from filelock import FileLock, Timeout
 
 from resbench.errors import UserError
 
-__all__ = ["FOLDER", "Held", "held"]
+__all__ = ["FOLDER", "Held", "held", "locked"]
 
 FOLDER = ".locks"
 _LONGEST = 200
 
 
 class Held(UserError):
-    """Another process writes to this record; the message says which."""
+    """Another process writes to this record.  ``by``: which; empty if that is not known."""
 
     def __init__(self, path: Path, by: str):
-        super().__init__(f"{path} is held by {by}: wait until it has ended, or choose another place")
-        self.by = by
+        super().__init__(f"{path} is held by {by or 'another process'}: wait until it has ended")
+        self.path, self.by = path, by
+
+    def __reduce__(self) -> tuple[type[Held], tuple[Path, str]]:
+        return Held, (self.path, self.by)
 
 
 @contextmanager
@@ -44,10 +47,19 @@ def held(path: Path, doing: str, *, wait: float = 0.0) -> Iterator[None]:
         UserError: the folder cannot be written.
     """
     folder = path.parent / FOLDER
-    holder = folder / f"{path.name}.holder"
-    lock = FileLock(folder / f"{path.name}.lock")
     try:
         _make(folder)
+    except OSError as error:
+        raise UserError(f"cannot write {folder}: {error.strerror or error}; choose another folder") from error
+    with locked(folder / f"{path.name}.lock", path, doing, wait=wait):
+        yield
+
+
+@contextmanager
+def locked(file: Path, path: Path, doing: str, *, wait: float = 0.0) -> Iterator[None]:
+    """As :func:`held`, with a lock ``file`` of one's own choice, in a folder that is there."""
+    holder, lock = file.with_suffix(".holder"), FileLock(file)
+    try:
         _acquire(lock, wait, path, holder)
     except Timeout:
         raise Held(path, _who(holder)) from None
@@ -78,14 +90,15 @@ def _acquire(lock: FileLock, wait: float, path: Path, holder: Path) -> None:
     except Timeout:
         if wait <= 0:
             raise
-        print(f"resbench: waiting for {_who(holder)}, who holds {path}", file=sys.stderr, flush=True)
+        by = _who(holder) or "another process"
+        print(f"resbench: waiting for {by}, which holds {path}", file=sys.stderr, flush=True)
         lock.acquire(timeout=wait)
 
 
 def _who(holder: Path) -> str:
-    """In one line, whatever the file holds."""
+    """In one line, whatever the file holds; empty where it is not known."""
     try:
         text = " ".join(holder.read_text(errors="replace").split())
     except OSError:
         text = ""
-    return "".join(letter for letter in text[:_LONGEST] if letter.isprintable()) or "another process"
+    return "".join(letter for letter in text[:_LONGEST] if letter.isprintable())
