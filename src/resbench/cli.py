@@ -278,14 +278,14 @@ def claims_wanted() -> None:
 @app.command()
 def calibrate(
     folders: Annotated[list[Path], typer.Argument(help="Checkpoint folders, one a seed (`resbench train --out`).")],
-    out: Annotated[Path, typer.Option("--out", help="The record to write or to extend.")],
+    out: Annotated[Path, typer.Option("--out", help="The folder of the records, one a seed.")],
     setting: Annotated[str, typer.Option("--setting", help="Whose networks these are.")] = "digits",
 ) -> None:
     """Measure every trained claim on networks of other seeds, and record the raw values.
 
-    Tolerances and false-alarm probabilities come from this record.
+    Tolerances and false-alarm probabilities come from these records.
 
-    Example: resbench calibrate /tmp/seeds/* --out baselines/claims/digits/seeds.json
+    Example: resbench calibrate /tmp/seeds/* --out baselines/claims/digits
     """
     from resbench.calibration import record_seeds
 

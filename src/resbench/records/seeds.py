@@ -1,0 +1,135 @@
+"""What the trained claims gave on networks of fresh seeds: one file a seed, ``SETTING/seed-7.json``.
+
+Seeds that were trained on several machines lie in one folder, or are put there by ``resbench records merge``.  Schema 1
+was one file of all seeds, ``seeds.json``; such a file is still read, and ``resbench records migrate`` splits it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from resbench.errors import Damaged, UserError
+from resbench.records.places import inside, write_atomically
+from resbench.records.schemas import Schema, one_line
+
+__all__ = ["OLD", "SEED", "SeedRecord", "decode_seed", "decode_seeds", "read_seed_records", "seed_path", "write_seed"]
+
+OLD = "seeds.json"
+"""The file of schema 1."""
+_WAY_OUT: Final = "restore the file, or remove it and record the seed again with `resbench calibrate`"
+_FILE = re.compile(r"seed-(0|[1-9][0-9]*)\.json")
+
+
+class SeedClaim(msgspec.Struct, frozen=True, kw_only=True):
+    """``fingerprint``: of the claim as it was judged.  ``checks``: one an expectation, with its raw samples.
+
+    Fields that are not named here are kept in the file.
+    """
+
+    fingerprint: Annotated[str, Meta(pattern=r"^[0-9a-f]{16}\Z")]
+    status: str
+    checks: list[dict[str, Any]]
+
+
+class SeedRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``claims``: claim id to a :class:`SeedClaim`, as plain values.  ``digest``: filled in when it is written."""
+
+    schema: Literal["resbench.seed/2"]
+    setting: str
+    seed: Annotated[int, Meta(ge=0)]
+    environment: dict[str, Any]
+    claims: dict[str, dict[str, Any]]
+    digest: str = ""
+
+    def __post_init__(self) -> None:
+        msgspec.convert(self.claims, dict[str, SeedClaim])  # ValidationError is a ValueError
+
+
+SEED: Final = Schema("resbench.seed", 2, SeedRecord, {}, "a record of a seed")
+
+
+def seed_path(folder: Path, seed: int) -> Path:
+    """The file of a seed in the folder of its setting."""
+    return inside(folder, folder / f"seed-{seed}.json")
+
+
+def write_seed(
+    folder: Path, setting: str, seed: int, environment: Mapping[str, Any], claims: Mapping[str, Mapping[str, Any]]
+) -> Path:
+    """Record a seed; returns the file.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    plain = {id: dict(entry) for id, entry in claims.items()}
+    record = SeedRecord(
+        schema="resbench.seed/2", setting=setting, seed=seed, environment=dict(environment), claims=plain
+    )
+    path = seed_path(folder, seed)
+    write_atomically(path, SEED.encode(record))
+    return path
+
+
+def decode_seed(content: bytes, path: Path) -> SeedRecord:
+    """The seed in a file's content, which is the one that the file is named after.
+
+    Raises:
+        Damaged: it is not what was recorded, nothing of the kind, or of another seed.
+        UserError: a newer resbench wrote it.
+    """
+    record = SEED.decode(content, path, _WAY_OUT)
+    if path.name != f"seed-{record.seed}.json":
+        raise Damaged(path, f"is seed {record.seed}, not what its name says", _WAY_OUT)
+    return record
+
+
+def decode_seeds(content: bytes, path: Path) -> list[SeedRecord]:
+    """The seeds in a file of schema 1, each as it is now; ``setting`` is the folder's name, where they have none.
+
+    Raises:
+        Damaged: it is no such file.
+    """
+    try:
+        document = msgspec.json.decode(content)
+        if document["schema"] != 1 or not isinstance(document["seeds"], dict):
+            raise ValueError("schema 1 expected")
+        setting = path.absolute().parent.name
+        return [
+            msgspec.convert({"schema": SEED.tag, "setting": setting, "seed": int(seed), **entry}, SeedRecord)
+            for seed, entry in sorted(document["seeds"].items(), key=lambda pair: int(pair[0]))
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        way_out = "restore it, or name another file"
+        raise Damaged(path, f"not a record of seeds ({one_line(error)})", way_out) from error
+
+
+def read_seed_records(place: Path) -> dict[int, SeedRecord]:
+    """The seeds in a folder, or in a file of schema 1; a seed's own file comes before one of all.
+
+    Raises:
+        Damaged: a file is not what was recorded.
+        UserError: a file cannot be read, leads out of the folder, or a newer resbench wrote it.
+    """
+    found = {}
+    old = place / OLD if place.is_dir() else place
+    if old.is_file():
+        found = {record.seed: record for record in decode_seeds(_content(inside(old.parent, old)), old)}
+    if place.is_dir():
+        for path in place.iterdir():
+            if _FILE.fullmatch(path.name):
+                record = decode_seed(_content(inside(place, path)), path)
+                found[record.seed] = record
+    return dict(sorted(found.items()))
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror or error}") from error
