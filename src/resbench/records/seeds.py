@@ -6,6 +6,7 @@ was one file of all seeds, ``seeds.json``; such a file is still read, and ``resb
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,13 +39,17 @@ class SeedClaim(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SeedRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``claims``: claim id to a :class:`SeedClaim`, as plain values.  ``digest``: filled in when it is written."""
+    """``claims``: claim id to a :class:`SeedClaim`, as plain values.
+
+    ``at``: when it was recorded (UTC); empty of what was schema 1.  ``digest``: filled in when it is written.
+    """
 
     schema: Literal["resbench.seed/2"]
     setting: str
     seed: Annotated[int, Meta(ge=0)]
     environment: dict[str, Any]
     claims: dict[str, dict[str, Any]]
+    at: str = ""
     digest: str = ""
 
     def __post_init__(self) -> None:
@@ -69,7 +74,12 @@ def write_seed(
     """
     plain = {id: dict(entry) for id, entry in claims.items()}
     record = SeedRecord(
-        schema="resbench.seed/2", setting=setting, seed=seed, environment=dict(environment), claims=plain
+        schema="resbench.seed/2",
+        setting=setting,
+        seed=seed,
+        environment=dict(environment),
+        claims=plain,
+        at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
     path = seed_path(folder, seed)
     write_atomically(path, SEED.encode(record))

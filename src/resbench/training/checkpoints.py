@@ -12,19 +12,19 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol
+from typing import Any, Protocol
 
 import msgspec
 import safetensors
 import safetensors.torch
 import torch
-from msgspec import Meta
 from torch import Tensor
 
 from resbench.data.digits import Dataset
-from resbench.errors import Damaged, NotMeasured, Stale, UserError
+from resbench.errors import Damaged, Stale, UserError
 from resbench.networks.residual import PlainNetwork, ResidualNetwork, build
 from resbench.records.environment import environment
+from resbench.records.index import read_index, write_index
 from resbench.records.places import write_atomically
 from resbench.records.schemas import one_line
 from resbench.records.versions import NETWORKS
@@ -45,19 +45,6 @@ class _Data(Protocol):
 
     @property
     def fingerprint(self) -> str: ...
-
-
-class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A file beside the index: a name, not a path."""
-
-    file: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\.safetensors\Z")]
-    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
-    bytes: Annotated[int, Meta(ge=0)]
-
-
-class _Index(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    schema: Literal[1]
-    files: dict[str, _Entry]
 
 
 @dataclass(frozen=True)
@@ -188,27 +175,6 @@ def _verified(
     return content, metadata
 
 
-def read_index(folder: Path) -> dict[str, dict[str, Any]]:
-    """``{network: {"file", "sha256", "bytes"}}`` of a checkpoint folder.
-
-    Raises:
-        NotMeasured: there is no index, so nothing is trained in this setting yet.
-        Damaged: the index is not one, or names files elsewhere.
-        UserError: it cannot be read.
-    """
-    path = folder / "index.json"
-    try:
-        index = msgspec.json.decode(path.read_bytes(), type=_Index)
-    except FileNotFoundError:
-        raise NotMeasured(f"no trained networks in {folder}") from None
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror or error}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        way_out = "restore it from the repository, or train again with `resbench train`"
-        raise Damaged(path, f"not a checkpoint index ({one_line(error)})", way_out) from error
-    return {name: msgspec.structs.asdict(entry) for name, entry in index.files.items()}
-
-
 def read_seed(path: Path) -> int:
     """The seed that the checkpoint at ``path`` was trained with.
 
@@ -220,20 +186,6 @@ def read_seed(path: Path) -> int:
         return int(_metadata(path, path.read_bytes(), hint)["seed"])
     except OSError as error:
         raise UserError(f"checkpoint {path}: {error.strerror}; {hint}") from error
-
-
-def write_index(folder: Path, names: Sequence[str]) -> None:
-    """Record the hashes of the named networks' files in ``folder``.
-
-    Raises:
-        UserError: a file cannot be read, or the index not written.
-    """
-    files: dict[str, Mapping[str, Any]] = {}
-    for name in sorted(names):
-        content = (folder / f"{name}.safetensors").read_bytes()
-        digest = hashlib.sha256(content).hexdigest()
-        files[name] = {"file": f"{name}.safetensors", "sha256": digest, "bytes": len(content)}
-    write_atomically(folder / "index.json", (json.dumps({"schema": 1, "files": files}, indent=1) + "\n").encode())
 
 
 def _metadata(path: Path, content: bytes, hint: str) -> dict[str, str]:
