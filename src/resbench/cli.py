@@ -21,6 +21,7 @@ from resbench.commands.history import history
 from resbench.commands.lesion import lesion
 from resbench.commands.measure import measure
 from resbench.commands.paths import paths
+from resbench.commands.records import records_app
 from resbench.commands.target_options import (
     Checkpoint,
     Data,
@@ -55,6 +56,7 @@ app.add_typer(claims_app, name="claims")
 for command in (lesion, paths, measure, train, bench, ab, compare, history, doctor):
     app.command()(command)
 app.add_typer(export_app, name="export")
+app.add_typer(records_app, name="records")
 
 
 class Format(StrEnum):
