@@ -49,7 +49,7 @@ def merge(stores: Sequence[Path], out: Path, prefer: Prefer | None = None) -> Me
             cannot be written.
     """
     merged = Merged(out)
-    present = whole_store(out) if out.is_dir() and any(out.iterdir()) else None
+    present = whole_store(out, may_be_empty=True) if out.exists() else None
     sources = [whole_store(root) for root in stores if not (present and root.resolve() == out.resolve())]
     chosen: dict[str, Item] = dict(present.items) if present else {}
     for source in sources:

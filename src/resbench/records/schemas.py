@@ -48,9 +48,18 @@ class Schema(Generic[T]):
         return f"{self.name}/{self.number}"
 
     def encode(self, record: T) -> bytes:
-        """The file of a record, with its digest: readable, and ended by a line feed."""
+        """The file of a record, with its digest: readable, and ended by a line feed.
+
+        Raises:
+            UserError: it could not be read again (it has a number that JSON has not).
+        """
         document = msgspec.json.decode(msgspec.json.encode(record))
-        return _file({**document, "digest": digest_of(document)})
+        try:
+            msgspec.convert(document, self.type)
+        except ValueError as error:
+            raise UserError(f"{self.what} cannot be recorded: {one_line(error)}") from error
+        document = {**document, "digest": digest_of(document)}
+        return msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
 
     def decode(self, content: bytes, path: Path, way_out: str) -> T:
         """The record in a file's content, taken to the present number where it is of an older one.
@@ -102,10 +111,6 @@ def digest_of(document: Document) -> str:
     """
     rest = {key: value for key, value in document.items() if key != "digest"}
     return hashlib.sha256(msgspec.json.encode(rest, order="deterministic")).hexdigest()
-
-
-def _file(document: Document) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
 
 
 def one_line(error: BaseException) -> str:

@@ -67,7 +67,7 @@ def seed_path(folder: Path, seed: int) -> Path:
 def write_seed(
     folder: Path, setting: str, seed: int, environment: Mapping[str, Any], claims: Mapping[str, Mapping[str, Any]]
 ) -> Path:
-    """Record a seed; returns the file.
+    """Record a seed; returns the file.  What JSON has no number for (NaN, infinite) is null in it.
 
     Raises:
         UserError: it cannot be written.

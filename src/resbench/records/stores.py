@@ -29,8 +29,11 @@ if TYPE_CHECKING:
 __all__ = ["Item", "Store", "mixed", "read_store", "whole_store"]
 
 _WAY_OUT: Final = "restore the file, or remove it"
-_PLACES: Final = re.compile(rf"(^|/)(seed-\d+\.json|[a-z0-9._-]+/({'|'.join(VERSIONS)})\.json)$")
-"""Where nothing but a record belongs."""
+_PLACES: Final = {
+    SEED.name: re.compile(r"(^|/)seed-\d+\.json$"),
+    EVIDENCE.name: re.compile(rf"/({'|'.join(VERSIONS)})\.json$"),
+}
+"""Where nothing but a record of this kind belongs."""
 
 
 @dataclass(frozen=True)
@@ -70,17 +73,18 @@ class Store:
     older: list[Path] = field(default_factory=list)
 
 
-def whole_store(root: Path) -> Store:
+def whole_store(root: Path, *, may_be_empty: bool = False) -> Store:
     """As :func:`read_store`.
 
     Raises:
-        UserError: there is no such folder or file, something in it is damaged, or nothing in it is a record.
+        UserError: there is no such folder or file, something in it is damaged, or (unless it ``may_be_empty``) nothing
+            in it is a record.
     """
     store = read_store(root)
     if store.wrong:
         more = f" (and {len(store.wrong) - 1} more: `resbench records verify {root}`)" if len(store.wrong) > 1 else ""
         raise UserError(f"{store.wrong[0]}{more}")
-    if not store.items:
+    if not store.items and not may_be_empty:
         raise UserError(f"{root}: no records in it")
     return store
 
@@ -121,7 +125,7 @@ def _take(store: Store, path: Path, name: str) -> None:
         content = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}") from error
-    kind, _, number = schema_of(content).partition("/")
+    kind, _, number = (schema_of(content) or _kind_of_place(name)).partition("/")
     if path.name == OLD:
         store.older.append(path)
         for record in decode_seeds(content, path):
@@ -143,10 +147,15 @@ def _take(store: Store, path: Path, name: str) -> None:
             store.older.append(path)
     elif path.name == INDEX:
         store.indices.append(path)
-    elif _PLACES.search(name) or not _is_json(content):
-        raise Damaged(path, "not a record, nor any other JSON", _WAY_OUT)
+    elif not _is_json(content):
+        raise Damaged(path, "not JSON", _WAY_OUT)
     else:
         store.others.append(path)
+
+
+def _kind_of_place(name: str) -> str:
+    """Of a file that does not say what it is."""
+    return next((kind for kind, place in _PLACES.items() if place.search(name)), "")
 
 
 def _check_place(evidence: Evidence, path: Path) -> None:
