@@ -33,12 +33,8 @@ def read_seeds(path: Path) -> dict[str, Any]:
     Raises:
         UserError: a file there is damaged.
     """
-    records = read_seed_records(path)
-    return {
-        "seeds": {
-            str(seed): {"environment": record.environment, "claims": record.claims} for seed, record in records.items()
-        }
-    }
+    seeds = read_seed_records(path)
+    return {"seeds": {str(n): {"environment": one.environment, "claims": one.values()} for n, one in seeds.items()}}
 
 
 def record_seeds(setting: str, folders: Sequence[Path], out: Path) -> str:

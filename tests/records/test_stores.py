@@ -32,7 +32,9 @@ NAME = "resnet56/single_deletion.json"
 
 
 def claims(measured: float = 1.0, status: str = "HOLDS") -> dict[str, dict[str, Any]]:
-    return {"a-claim": {"fingerprint": 16 * "0", "status": status, "checks": [{"measured": measured}]}}
+    return {
+        "a-claim": {"fingerprint": 16 * "0", "status": status, "checks": [{"measured": measured, "interval": None}]}
+    }
 
 
 def at(folder: Path, moment: str, errors: list[int], **changes: Any) -> Path:

@@ -7,8 +7,10 @@ was one file of all seeds, ``seeds.json``; such a file is still read, and ``resb
 from __future__ import annotations
 
 import datetime
+import json
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -27,19 +29,24 @@ _WAY_OUT: Final = "restore the file, or remove it and record the seed again with
 _FILE = re.compile(r"seed-(0|[1-9][0-9]*)\.json")
 
 
-class SeedClaim(msgspec.Struct, frozen=True, kw_only=True):
-    """``fingerprint``: of the claim as it was judged.  ``checks``: one an expectation, with its raw samples.
+class _Check(msgspec.Struct, frozen=True, kw_only=True):
+    measured: Any
+    interval: list[float | str] | None
 
-    Fields that are not named here are kept in the file.
+
+class _Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """What is always there of a claim; the file may hold more, which is kept.
+
+    ``fingerprint``: of the claim as it was judged.  ``checks``: one an expectation, with its raw samples.
     """
 
     fingerprint: Annotated[str, Meta(pattern=r"^[0-9a-f]{16}\Z")]
-    status: str
-    checks: list[dict[str, Any]]
+    status: Literal["HOLDS", "VIOLATED", "INCONCLUSIVE", "NOT_MEASURED", "STALE", "ERROR", "WAIVED"]
+    checks: list[_Check]
 
 
 class SeedRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``claims``: claim id to a :class:`SeedClaim`, as plain values.
+    """``claims``: claim id to verdict and checks, ready for JSON; :meth:`values` has them as numbers.
 
     ``at``: when it was recorded (UTC); empty of what was schema 1.  ``digest``: filled in when it is written.
     """
@@ -53,7 +60,12 @@ class SeedRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     digest: str = ""
 
     def __post_init__(self) -> None:
-        msgspec.convert(self.claims, dict[str, SeedClaim])  # ValidationError is a ValueError
+        msgspec.convert(self.claims, dict[str, _Claim])  # ValidationError is a ValueError
+
+    def values(self) -> dict[str, dict[str, Any]]:
+        """The claims as they were given to :func:`write_seed`."""
+        found: dict[str, dict[str, Any]] = _decoded(self.claims)
+        return found
 
 
 SEED: Final = Schema("resbench.seed", 2, SeedRecord, {}, "a record of a seed")
@@ -67,18 +79,17 @@ def seed_path(folder: Path, seed: int) -> Path:
 def write_seed(
     folder: Path, setting: str, seed: int, environment: Mapping[str, Any], claims: Mapping[str, Mapping[str, Any]]
 ) -> Path:
-    """Record a seed; returns the file.  What JSON has no number for (NaN, infinite) is null in it.
+    """Record a seed; returns the file.
 
     Raises:
         UserError: it cannot be written.
     """
-    plain = {id: dict(entry) for id, entry in claims.items()}
     record = SeedRecord(
         schema="resbench.seed/2",
         setting=setting,
         seed=seed,
         environment=dict(environment),
-        claims=plain,
+        claims=_coded(claims),
         at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
     path = seed_path(folder, seed)
@@ -106,12 +117,12 @@ def decode_seeds(content: bytes, path: Path) -> list[SeedRecord]:
         Damaged: it is no such file.
     """
     try:
-        document = msgspec.json.decode(content)
+        document = json.loads(content)  # which has infinite numbers
         if document["schema"] != 1 or not isinstance(document["seeds"], dict):
             raise ValueError("schema 1 expected")
         setting = path.absolute().parent.name
         return [
-            msgspec.convert({"schema": SEED.tag, "setting": setting, "seed": int(seed), **entry}, SeedRecord)
+            msgspec.convert({"schema": SEED.tag, "setting": setting, "seed": int(seed), **_coded(entry)}, SeedRecord)
             for seed, entry in sorted(document["seeds"].items(), key=lambda pair: int(pair[0]))
         ]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -136,6 +147,28 @@ def read_seed_records(place: Path) -> dict[int, SeedRecord]:
                 record = decode_seed(_content(inside(place, path)), path)
                 found[record.seed] = record
     return dict(sorted(found.items()))
+
+
+_NO_NUMBERS: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+"""What JSON has no number for is these words in a file."""
+
+
+def _coded(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _coded(one) for key, one in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_coded(one) for one in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value
+
+
+def _decoded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _decoded(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_decoded(one) for one in value]
+    return _NO_NUMBERS.get(value, value) if isinstance(value, str) else value
 
 
 def _content(path: Path) -> bytes:
