@@ -28,13 +28,14 @@ def seeds_path(setting: str) -> Path:
 
 
 def read_seeds(path: Path) -> dict[str, Any]:
-    """``{"seeds": {"1": {"environment", "claims"}, ...}}`` of a folder, or of a file of schema 1; empty without any.
+    """All seeds of a folder, or of a file of schema 1, in the form of such a file; none where there is nothing.
 
     Raises:
         UserError: a file there is damaged.
     """
     seeds = read_seed_records(path)
-    return {"seeds": {str(n): {"environment": one.environment, "claims": one.values()} for n, one in seeds.items()}}
+    plain = {str(n): {"environment": one.environment, "claims": one.values()} for n, one in seeds.items()}
+    return {"schema": 1, "seeds": plain}
 
 
 def record_seeds(setting: str, folders: Sequence[Path], out: Path) -> str:
