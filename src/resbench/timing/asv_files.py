@@ -83,7 +83,7 @@ def read_object(path: Path, version: int) -> dict[str, Any]:
         content = json.loads(path.read_bytes())
     except OSError as error:
         raise ValueError(f"cannot be read ({error.strerror})") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ValueError("is not JSON (cut off, or a merge left its marks in it)") from None
     if not isinstance(content, dict):
         raise ValueError("does not hold a JSON object")
