@@ -7,6 +7,7 @@ the format has nothing of the sort (other tools' files, and what people write by
 from __future__ import annotations
 
 import functools
+import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -92,16 +93,26 @@ def _read_evidence(path: Path) -> object:
     return None if found is None else msgspec.json.encode(found, order="deterministic")
 
 
-def _seeds(folder: Path) -> Path:
-    path = folder / "seeds.json"
-    shutil.copy(ROOT / "baselines" / "claims" / "digits" / "seeds.json", path)
-    return path
+_CLAIM = {"fingerprint": 16 * "0", "status": "HOLDS", "checks": [{"measured": 0.25, "interval": [0.0, 0.5]}]}
+
+
+def _seed(folder: Path) -> Path:
+    from resbench.records.seeds import write_seed
+
+    (folder / "digits").mkdir()
+    return write_seed(folder / "digits", "digits", 3, {"cpu": "a processor"}, {"veit-a": _CLAIM, "veit-b": _CLAIM})
+
+
+def _old_seeds(folder: Path) -> Path:
+    entry = {"environment": {"cpu": "a processor"}, "claims": {"veit-a": _CLAIM}}
+    (folder / "seeds.json").write_text(json.dumps({"schema": 1, "seeds": {"1": entry, "2": entry}}, indent=1))
+    return folder / "seeds.json"
 
 
 def _read_seeds(path: Path) -> object:
     from resbench.calibration import read_seeds
 
-    return plain(read_seeds(path))
+    return plain(read_seeds(path.parent))
 
 
 def _kept(folder: Path) -> Path:
@@ -407,7 +418,8 @@ FORMATS: tuple[Format, ...] = (
     Format("claims about units", "claims.lock", _claims("units.toml"), _catalogue),
     Format("claims.lock", "the claims", _claims("claims.lock"), _catalogue),
     Format("evidence", _OURS, _evidence, _read_evidence),
-    Format("seeds.json", _OURS, _seeds, _read_seeds),
+    Format("record of a seed", _OURS, _seed, _read_seeds),
+    Format("seeds.json of old", "", _old_seeds, _read_seeds),
     Format("kept result", _OURS, _kept, _read_kept),
     Format("kept piece", _OURS, _kept_piece, _read_kept_piece),
     Format("kept sweep", _OURS, _swept, _read_swept),

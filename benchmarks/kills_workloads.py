@@ -131,11 +131,13 @@ def _calibrate(folder: Path) -> None:
 
     few = [claim for claim in load_claims() if claim.id in _CLAIMS]
     with patch("resbench.calibration.load_claims", lambda: few):
-        record_seeds("digits", [folder.parent / "seed-0", folder.parent / "seed-1"], folder / "seeds.json")
+        record_seeds("digits", [folder.parent / "seed-0", folder.parent / "seed-1"], folder / "seeds")
 
 
 def _calibrated(folder: Path) -> Mapping[str, object]:
-    record = json.loads((folder / "seeds.json").read_text())
+    from resbench.calibration import read_seeds
+
+    record = read_seeds(folder / "seeds")
     assert list(record["seeds"]) == ["0", "1"]
     assert not list((folder / "cache" / "partial").glob("*/*")), "a finished run leaves nothing"
     return {seed: entry["claims"] for seed, entry in record["seeds"].items()}

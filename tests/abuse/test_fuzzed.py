@@ -23,8 +23,14 @@ from resbench.errors import UserError
 
 _EACH = 4
 
-_JSON = [format for format in FORMATS if format.name in ("evidence", "seeds.json", "checkpoint index", "timing run")]
-_JSON += [format for format in FORMATS if format.name.startswith(("asv", "pytest-benchmark", "pace", "claims.lock"))]
+_JSON = [
+    format for format in FORMATS if format.name in ("evidence", "record of a seed", "checkpoint index", "timing run")
+]
+_JSON += [
+    format
+    for format in FORMATS
+    if format.name.startswith(("asv", "pytest-benchmark", "pace", "claims.lock", "seeds.json"))
+]
 
 documents = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6),

@@ -26,9 +26,7 @@ def each(work: str, *arguments: object) -> list[int]:
     """Run ``work``, a function of this module, in sixteen processes that begin together; their exit codes."""
     context = multiprocessing.get_context("fork" if sys.version_info < (3, 12) else "spawn")
     begin = context.Barrier(PROCESSES)
-    workers = [
-        context.Process(target=_begun, args=(begin, work, number, *arguments)) for number in range(PROCESSES)
-    ]
+    workers = [context.Process(target=_begun, args=(begin, work, number, *arguments)) for number in range(PROCESSES)]
     for worker in workers:
         worker.start()
     for worker in workers:

@@ -89,7 +89,7 @@ def read_object(path: Path, version: int) -> dict[str, Any]:
         raise ValueError("does not hold a JSON object")
     found = content.get("version")
     if found != version:
-        what = 'has no "version"' if found is None else f"is of format {found}"
+        what = 'has no "version"' if found is None else f"is of format {str(found)[:40]}"
         raise ValueError(f"{what}: asv's format {version} is needed")
     return content
 
