@@ -10,8 +10,8 @@ import hashlib
 import io
 import shutil
 import zipfile
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -50,18 +50,24 @@ class PartialResults:
         self._folder = root / "partial" / fingerprint
         self.reused: list[Request] = []
 
-    def lock(self, request: Request) -> FileLock:
+    @contextmanager
+    def lock(self, request: Request) -> Iterator[None]:
         """Held while ``request`` is measured, so that two processes never measure it both.
 
         Raises:
             UserError: the folder cannot be written.
         """
+        lock = FileLock(self._path(request).with_suffix(".lock"))
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            return FileLock(self._path(request).with_suffix(".lock"))
-        except OSError as error:
-            reason = error.strerror or error
+            lock.acquire()
+        except (OSError, NotImplementedError) as error:
+            reason = getattr(error, "strerror", None) or error
             raise UserError(f"cannot write {self._folder}: {reason}; set RESBENCH_CACHE to another folder") from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def get(self, request: Request) -> Result | None:
         """The stored result, or None; a damaged file counts as none and is measured again."""
