@@ -79,7 +79,7 @@ def test_the_course_goes_by_the_time_that_passes(monkeypatch: pytest.MonkeyPatch
 
     now = 100.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    course = Course("cifar10", tmp_path, 3, 1.0, "cpu")
+    course = Course("cifar10", tmp_path, 3, 1.0, "cpu", started=now)
     now = 130.0
     course.check(29.0)
     with pytest.raises(Stopped):
