@@ -79,6 +79,19 @@ def test_a_damaged_file_through_a_command(command: Command, tmp_path: Path) -> N
         assert not fault, what
 
 
+@pytest.mark.parametrize("field", ["git", "packages"])
+def test_an_environment_of_another_form(field: str, tmp_path: Path) -> None:
+    """Found by the thousand: what other tools' files say of the machine is read only when it is looked at."""
+    from resbench.timing.readers import read
+
+    path = next(format for format in FORMATS if format.name.startswith("pytest-benchmark")).made(tmp_path)
+    document = json.loads(path.read_bytes())
+    document["machine_info"]["resbench"][field] = 7
+    path.write_text(json.dumps(document))
+    with pytest.raises(UserError, match="its environment's 'git' is no table" if field == "git" else "is damaged"):
+        read(str(path))
+
+
 def test_damage_is_damage() -> None:
     content = b'{"a": [1, 2, {"b": 3}]}\n' * 3
     for edit in EDITS:
