@@ -80,7 +80,7 @@ def run_check(options: Options) -> int:
         raise UserError(f"the selected claims assert nothing there; {hint}")
     check_device(options.device)
     check_writable(options.out)
-    started = time.time()
+    started = time.perf_counter()  # the wall clock may jump
     target, sequential = None, _sequential(options)
     if of_target:
         target = loaded_target(options.target)
@@ -292,8 +292,8 @@ def _report(
     from resbench.reports import junit, markdown, table, to_json
     from resbench.reports.sequential import sequential_text
 
-    timestamp = datetime.datetime.fromtimestamp(started, datetime.UTC)
-    seconds = time.time() - started
+    seconds = time.perf_counter() - started
+    timestamp = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=seconds)
     where = environment() if target is None else {**environment(), "target": target.to_json()}
     record = None if sequential is None else sequential.to_json(verdicts)
 

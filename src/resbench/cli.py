@@ -329,7 +329,9 @@ def main() -> None:
         try:
             app(prog_name="resbench")
         except (UserError, NotMeasured) as error:
-            print(f"resbench: {' '.join(str(error).split())}", file=sys.stderr)
+            from resbench.reports.words import clean  # names in it may hold anything
+
+            print(f"resbench: {clean(error)}", file=sys.stderr)
             sys.exit(2)
         except SystemExit as end:
             if aside and not end.code:

@@ -48,8 +48,8 @@ def test_a_damaged_file_is_measured_again(tmp_path: Path, content: bytes) -> Non
 
 def test_an_unwritable_folder(tmp_path: Path) -> None:
     (tmp_path / "partial").write_text("")
-    with pytest.raises(UserError, match="RESBENCH_CACHE"):
-        PartialResults(tmp_path, "abc").lock(REQUEST)
+    with pytest.raises(UserError, match="RESBENCH_CACHE"), PartialResults(tmp_path, "abc").lock(REQUEST):
+        pass
 
 
 def test_the_fingerprint_is_of_the_source() -> None:

@@ -76,9 +76,23 @@ def test_bad_options_are_one_line(visits: Path, tmp_path: Path) -> None:
 
 def test_the_table_is_plain_csv(tmp_path: Path) -> None:
     out = tmp_path / "survey.csv"
-    write_table(out, [{"library": "timm", "why not": 'it says "no, never"'}])
+    known = {"library": "timm", "version": "1", "torch": "2.9.0", "family": "resnet", "adapted": "no"}
+    write_table(out, [{**known, "why not": 'it says "no, never"'}])
     with out.open(newline="") as file:
         header, row = csv.reader(file)
     assert header == columns()
     assert dict(zip(header, row, strict=True))["why not"] == 'it says "no, never"'
-    assert read_table(out) == [{"library": "timm", "why not": 'it says "no, never"'}]
+    assert read_table(out) == [{**known, "why not": 'it says "no, never"'}]
+
+
+@pytest.mark.parametrize(
+    ("cells", "count"), [(("timm", "tinm"), 1), ((",no,", ",nn,"), 1), ((",no,", ",no,,"), 1), ((",why", ","), 1)]
+)
+def test_a_damaged_line_is_named(tmp_path: Path, cells: tuple[str, str], count: int) -> None:
+    out = tmp_path / "survey.csv"
+    known = {"library": "timm", "version": "1", "torch": "2.9.0", "adapted": "no", "why not": "why"}
+    write_table(out, [{**known, "family": "a"}, {**known, "family": "b"}])
+    head, first, second = out.read_text().splitlines(keepends=True)
+    out.write_text(head + first + second.replace(*cells, count))
+    with pytest.raises(UserError, match=r"survey.csv, line 3: damaged; remove the line"):
+        read_table(out)

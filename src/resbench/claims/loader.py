@@ -20,6 +20,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 
 import msgspec
 
+from resbench.claims.lock import check_locked, lock_path, read_lock
 from resbench.claims.model import Claim, Comparator, Expectation, Paper, Source
 from resbench.claims.rules import nearest, problems
 from resbench.errors import UserError
@@ -43,6 +44,8 @@ _EXPERIMENTS = "resbench.experiments"
 def load_claims(files: Sequence[Path] | None = None) -> list[Claim]:
     """The claims of the package's files, or of ``files``, sorted by file name and then as they stand in the file.
 
+    The package's own must be those of ``claims.lock``: a tolerance that somebody, or a disk, changed is not judged by.
+
     Raises: UserError at the first fault.
     """
     chosen: list[Traversable | Path] = list(_package_files() if files is None else files)
@@ -54,6 +57,8 @@ def load_claims(files: Sequence[Path] | None = None) -> list[Claim]:
                 raise UserError(f"{file.name}: claim {claim.id}: id: is taken already in {owners[claim.id]}")
             owners[claim.id] = file.name
             claims.append(claim)
+    if files is None:
+        check_locked(claims, read_lock(lock_path()))
     return claims
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.resources import files as resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -25,7 +26,7 @@ from resbench.claims.model import Claim
 from resbench.errors import UserError
 from resbench.records.places import write_atomically
 
-__all__ = ["Lock", "fingerprint", "lock_path", "read_lock", "verify", "write_lock"]
+__all__ = ["Lock", "check_locked", "fingerprint", "lock_path", "read_lock", "verify", "write_lock"]
 
 Lock = Mapping[str, Mapping[int, str]]
 """Claim id -> version -> fingerprint."""
@@ -68,11 +69,16 @@ def _normative(claim: Claim) -> dict[str, Any]:
 
 def _given(struct: msgspec.Struct, names: Sequence[str]) -> dict[str, Any]:
     """The named fields that differ from their default."""
-    defaults = {
-        field.name: field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
-        for field in msgspec.structs.fields(struct)
-    }
+    defaults = _defaults(type(struct))
     return {name: getattr(struct, name) for name in names if getattr(struct, name) != defaults[name]}
+
+
+@cache
+def _defaults(kind: type[msgspec.Struct]) -> Mapping[str, Any]:
+    return {
+        field.name: field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+        for field in msgspec.structs.fields(kind)
+    }
 
 
 def read_lock(path: Path) -> Lock:
@@ -90,6 +96,14 @@ def verify(claims: Sequence[Claim], lock: Lock) -> list[str]:
     return [*_conflicts(claims, lock), *_news(claims, lock)]
 
 
+def check_locked(claims: Sequence[Claim], lock: Lock) -> None:
+    """Raises: UserError where a claim is not what its version has been locked as, or a locked claim is gone."""
+    conflicts = _conflicts(claims, lock)
+    if conflicts:
+        more = f" (and {len(conflicts) - 1} more)" if len(conflicts) > 1 else ""
+        raise UserError(f"claims.lock: {conflicts[0]}{more}")
+
+
 def _conflicts(claims: Sequence[Claim], lock: Lock) -> list[str]:
     """What only a person can put right."""
     found = []
@@ -98,7 +112,7 @@ def _conflicts(claims: Sequence[Claim], lock: Lock) -> list[str]:
         newest = max(versions, default=0)
         if claim.version < newest:
             found.append(f"{claim.id}: version went down from {newest} to {claim.version}")
-        elif versions.get(claim.version, fingerprint(claim)) != fingerprint(claim):
+        elif claim.version in versions and versions[claim.version] != fingerprint(claim):
             higher = claim.version + 1
             found.append(
                 f"{claim.id}: changed without a higher version; set version = {higher} "

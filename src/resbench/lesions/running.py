@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import time
-import zipfile
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +27,7 @@ from resbench.lesions.sharding import shards
 from resbench.lesions.trie import Step, build, steps_of
 from resbench.records.partial import source_fingerprint
 from resbench.records.places import partial_measurements, write_atomically
+from resbench.records.sealed import sealed, unsealed
 from resbench.targets.code import feed_code
 
 if TYPE_CHECKING:
@@ -241,11 +241,12 @@ class Store:
         """The piece that begins with image ``start``; a damaged file counts as none."""
         path = self._path(start)
         try:
-            found = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
+            found = np.load(io.BytesIO(unsealed(path.read_bytes())), allow_pickle=False)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile):
-            path.unlink(missing_ok=True)
+        except (OSError, ValueError):
+            with suppress(OSError):  # it will be replaced, or whoever writes says why not
+                path.unlink(missing_ok=True)
             return None
         self.reused += found.shape[1]
         return np.asarray(found, dtype=np.int32)
@@ -254,7 +255,7 @@ class Store:
         buffer = io.BytesIO()
         np.save(buffer, piece)
         with self._guard():
-            self._write(self._path(start), buffer.getvalue())
+            self._write(self._path(start), sealed(buffer.getvalue()))
 
     def check(self) -> None:
         """Fail before measuring, not after.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -155,6 +155,8 @@ class Shelf:
                 saved = load_network(path, network, recipe, self.data.fingerprint, device=self.device)
                 if saved.seed != run:
                     raise Stale(f"network {network} was trained with seed {saved.seed}, not {run}; remove the file")
+                with suppress(OSError):  # of a run that was killed when it had just saved the network
+                    self._state(network, run).unlink(missing_ok=True)
                 return saved
             except Damaged as damage:
                 set_aside(damage, "trained again")
@@ -187,9 +189,7 @@ class Shelf:
     def _train(self, network: str, run: int, course: Course, expected: float, among: Ranks) -> tuple[Saved, Trained]:
         from resbench.training.papers import train_network
 
-        recipe = self.recipes[network]
-        identity = (recipe.fingerprint, self.data.fingerprint, self.precision, self.device)
-        keep = self.places.unfinished(network, run, *identity)
+        recipe, keep = self.recipes[network], self._state(network, run)
         begun = " (goes on)" if keep.exists() else ""
         own, all_ahead = (duration(seconds * course.pace) for seconds in (expected, course.ahead))
         course.say(network, f": training{begun}, about {own}; all that is planned: {all_ahead}")
@@ -212,11 +212,15 @@ class Shelf:
             course.account(expected, time.monotonic() - started)
         if among.rank == 0:
             self._save(network, run, trained)
-            keep.unlink(missing_ok=True)
         among.meet()
         saved = self.find(network, run)
         assert saved is not None
         return saved, trained
+
+    def _state(self, network: str, run: int) -> Path:
+        """Where its training is kept while it is under way."""
+        recipe = self.recipes[network].fingerprint
+        return self.places.unfinished(network, run, recipe, self.data.fingerprint, self.precision, self.device)
 
     def _save(self, network: str, run: int, trained: Trained) -> None:
         from resbench.training.checkpoints import save

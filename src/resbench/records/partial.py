@@ -10,7 +10,8 @@ import hashlib
 import io
 import shutil
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,6 +21,7 @@ from filelock import FileLock
 from resbench.errors import UserError
 from resbench.records.places import write_atomically
 from resbench.records.results import Request, Result
+from resbench.records.sealed import sealed, unsealed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,18 +50,24 @@ class PartialResults:
         self._folder = root / "partial" / fingerprint
         self.reused: list[Request] = []
 
-    def lock(self, request: Request) -> FileLock:
+    @contextmanager
+    def lock(self, request: Request) -> Iterator[None]:
         """Held while ``request`` is measured, so that two processes never measure it both.
 
         Raises:
             UserError: the folder cannot be written.
         """
+        lock = FileLock(self._path(request).with_suffix(".lock"))
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            return FileLock(self._path(request).with_suffix(".lock"))
-        except OSError as error:
-            reason = error.strerror or error
+            lock.acquire()
+        except (OSError, NotImplementedError) as error:
+            reason = getattr(error, "strerror", None) or error
             raise UserError(f"cannot write {self._folder}: {reason}; set RESBENCH_CACHE to another folder") from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def get(self, request: Request) -> Result | None:
         """The stored result, or None; a damaged file counts as none and is measured again."""
@@ -79,7 +87,7 @@ class PartialResults:
         arrays = {f"{index}/{name}": array for index, member in enumerate(result) for name, array in member.items()}
         buffer = io.BytesIO()
         np.savez(buffer, **arrays)
-        write_atomically(self._path(request), buffer.getvalue())
+        write_atomically(self._path(request), sealed(buffer.getvalue()))
 
     def get_piece(self, name: str) -> NDArray[Any] | None:
         """A piece of an unfinished measurement, or None; a damaged file counts as none."""
@@ -91,16 +99,17 @@ class PartialResults:
 
         buffer = io.BytesIO()
         np.save(buffer, piece)
-        write_atomically(self._piece(name), buffer.getvalue())
+        write_atomically(self._piece(name), sealed(buffer.getvalue()))
 
     def _read(self, path: Path, loaded: Callable[[Any], _T]) -> _T | None:
         """What ``loaded`` makes of a file; a damaged one is removed."""
         import numpy as np
 
         try:
-            return loaded(np.load(io.BytesIO(path.read_bytes()), allow_pickle=False))
+            return loaded(np.load(io.BytesIO(unsealed(path.read_bytes())), allow_pickle=False))
         except (OSError, ValueError, zipfile.BadZipFile, EOFError):
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # it will be replaced, or whoever writes says why not
+                path.unlink(missing_ok=True)
             return None
 
     def clear(self) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 
 import msgspec
 
+from resbench.reports.escaping import code, md
 from resbench.reports.throughput import ChangeRow, changes_table
-from resbench.reports.words import wrap
+from resbench.reports.words import clean, wrap
 from resbench.timing.ab import AbRow
 from resbench.timing.change import ALPHA, Change, geometric_mean
 from resbench.timing.roofline import utilisation
@@ -98,14 +99,14 @@ def ab_markdown(rows: Sequence[AbRow], base: str, head: str, *, margin: float) -
     cells = [
         [
             row.change.value,
-            f"`{row.head.key}`",
+            code(row.head.key),
             f"{row.ratio.estimate:.3f} ({row.ratio.low:.3f} to {row.ratio.high:.3f})" if row.ratio else "",
-            (witness(row) or _why(row)).replace("|", "\\|"),
+            md(witness(row) or _why(row)),
         ]
         for row in sorted(rows, key=lambda row: order.index(row.change))
     ]
     table = tabulate(cells, ["verdict", "case", "head / base", "counted"], "github", disable_numparse=True)
-    return f"# Throughput of {head} against {base}\n\n{table}\n\n{_summary(rows, margin)}\n"
+    return f"# Throughput of {md(head)} against {md(base)}\n\n{table}\n\n{_summary(rows, margin)}\n"
 
 
 def ab_annotations(rows: Sequence[AbRow]) -> Iterator[str]:
@@ -122,8 +123,8 @@ def ab_annotations(rows: Sequence[AbRow]) -> Iterator[str]:
 
 
 def _command(kind: str, text: str) -> str:
-    escaped = text.strip().replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-    return f"::{kind} title=resbench ab::{escaped}"
+    """One line, whatever the text holds; what GitHub decodes in it is escaped."""
+    return f"::{kind} title=resbench ab::{clean(text).replace('%', '%25')}"
 
 
 def ab_json(rows: Sequence[AbRow], base: str, head: str, *, margin: float, environment: dict[str, Any]) -> str:

@@ -61,7 +61,7 @@ def claims_table(claims: Sequence[Claim], *, width: int = 80) -> str:
         title = paper_title(paper, f"{source.arxiv}{source.version}" if source else "") or "other"
         lines += wrap(f"{title}: {len(members)} claim{'s' if len(members) > 1 else ''}", width)
         for claim in members:
-            head = f"{claim.id:<{names}}{_GAP}{claim.kind:<{kinds}}"
+            head = f"{clean(claim.id):<{names}}{_GAP}{claim.kind:<{kinds}}"
             head += f"{_GAP}{_settings(claim):<{settings}}" if settings else ""
             statement = clean(claim.statement if claim.verified else _UNVERIFIED + claim.statement)
             lines.append(cut(f"{head}{_GAP}{statement}", width))
@@ -70,7 +70,7 @@ def claims_table(claims: Sequence[Claim], *, width: int = 80) -> str:
 
 
 def _settings(claim: Claim) -> str:
-    return ", ".join(claim.settings) or "-"
+    return clean(", ".join(claim.settings)) or "-"
 
 
 def _totals(claims: Sequence[Claim]) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from resbench.claims.model import Claim
 from resbench.judge import Status, Verdict
 from resbench.reports.board import compact_expected, compact_measured, text_count
+from resbench.reports.escaping import code as _code
+from resbench.reports.escaping import md as _md
 from resbench.reports.sequential import quantity_name, spent_text
 from resbench.reports.verdicts import (
     EXPLAINED,
@@ -121,17 +122,6 @@ def _flat(environment: Mapping[str, object], prefix: str = "") -> list[str]:
     return found
 
 
-def _md(text: str) -> str:
-    """Text that Markdown shows as it is, in a table's cell as well."""
-    plain = clean(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_\[\]|~$#])", r"\\\1", plain)
-
-
 def _sentence(text: str) -> str:
     plain = clean(text)
     return f"{_md(plain[:1].upper() + plain[1:])}."
-
-
-def _code(text: str) -> str:
-    """A code span; GitHub splits a table's cells before it reads the span, hence the escaped bar."""
-    return "`" + clean(text).replace("`", "'").replace("|", "\\|") + "`"

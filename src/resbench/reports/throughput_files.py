@@ -11,6 +11,7 @@ from typing import Any
 
 from tabulate import tabulate
 
+from resbench.reports.escaping import code, md
 from resbench.reports.quantities import megabytes, percent, ratio_range, relative, time_text
 from resbench.reports.throughput import summary_line
 from resbench.timing.compare import Comparison
@@ -27,13 +28,13 @@ def bench_markdown(run: TimingRun) -> str:
     header = ["case", "time", "±", "images/s", "util.", "peak MB", "machine"]
     rows = [
         [
-            f"`{case_name(record.case)}`",
+            code(case_name(record.case)),
             time_text(seconds(record)),
             relative(interval(record)),
             f"{images_per_second(record) or 0:.0f}" if images_per_second(record) else "-",
             percent(utilisation(run, record)),
             megabytes(record.counts.peak if record.counts else None),
-            "; ".join(record.unhealthy) or record.error or "ok",
+            md("; ".join(record.unhealthy) or record.error or "ok"),
         ]
         for record in run.records
     ]
@@ -61,29 +62,29 @@ def bench_csv(run: TimingRun) -> str:
 
 def compare_markdown(comparison: Comparison) -> str:
     """A pipe table, the differences of the environments before it and the summary after it."""
-    names = [title.name for title in comparison.titles]
+    names = [md(title.name) for title in comparison.titles]
     parts: list[str] = []
     for name, found in zip(names[1:], comparison.differences, strict=True):
         if found:
-            parts.append(_pipes(["differs", names[0], name], [[_cell(one) for one in line] for line in found]))
+            parts.append(_pipes(["differs", names[0], name], [[md(one) for one in line] for line in found]))
     header = ["case", names[0]]
     for name in names[1:]:
         header += [name, "ratio", "interval", "verdict"]
     rows = []
     for row in comparison.rows:
-        cells = [f"`{row.key}`", _time_and_share(row.sides[0].seconds, row.sides[0].utilisation)]
+        cells = [code(row.key), _time_and_share(row.sides[0].seconds, row.sides[0].utilisation)]
         for side, one in zip(row.sides[1:], row.against, strict=True):
             ratio = "-" if one.ratio is None else f"{one.ratio:.3f}"
             status = one.change.value if one.change else "-"
             why = f"{status}: {one.why}" if one.why else status
-            cells += [_time_and_share(side.seconds, side.utilisation), ratio, ratio_range(one.interval), _cell(why)]
+            cells += [_time_and_share(side.seconds, side.utilisation), ratio, ratio_range(one.interval), md(why)]
         rows.append(cells)
     means = [
         f"Geometric mean of {name} over {names[0]}: {mean.ratio:.3f} ({mean.cases} of {len(rows)} cases)."
         for name, mean in zip(names[1:], comparison.means, strict=True)
         if mean
     ]
-    return "\n\n".join([*parts, _pipes(header, rows), *means, summary_line(comparison)])
+    return "\n\n".join([*parts, _pipes(header, rows), *means, md(summary_line(comparison))])
 
 
 def compare_csv(comparison: Comparison) -> str:
@@ -134,10 +135,6 @@ def compare_json(comparison: Comparison) -> str:
 
 def _time_and_share(seconds: float | None, share: float | None) -> str:
     return time_text(seconds) + (f" ({percent(share)})" if share is not None else "")
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
 
 
 def _pipes(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from resbench.reports.words import MIN_WIDTH, cut
+from resbench.reports.words import MIN_WIDTH, clean, cut
 
 if TYPE_CHECKING:
     from resbench.adapters import ResidualUnit
@@ -37,7 +37,8 @@ def _row(unit: ResidualUnit) -> tuple[str, ...]:
     if unit.changes_shape:
         shape = f"{_size(unit.input_shape)} > {shape}"
     said = unit.reason if unit.reason else "" if unit.group is None else f"group {unit.group}"
-    return str(unit.index + 1), unit.name, shape, unit.shortcut_kind, unit.after_kind, str(unit.stage), said
+    cells = (str(unit.index + 1), unit.name, shape, unit.shortcut_kind, unit.after_kind, str(unit.stage), said)
+    return tuple(map(clean, cells))
 
 
 def _size(shape: Sequence[int]) -> str:

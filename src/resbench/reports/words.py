@@ -55,8 +55,13 @@ _PLACES = (
 
 
 def clean(text: object) -> str:
-    """One line of printable characters: no line breaks, tabs, escape sequences or lone surrogates."""
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in str(text)).split())
+    """One line of printable characters: no line breaks, tabs, escape sequences or lone surrogates.
+
+    Nor what GitHub's runners take for a command, ``::error::`` where a line begins and ``##[error]`` anywhere: logs are
+    read by them, and names are not always ours.
+    """
+    line = " ".join("".join(letter if letter.isprintable() else " " for letter in str(text)).split())
+    return re.sub(r"(?<!\S)::(?=\S)", ": :", line).replace("##[", "## [")
 
 
 def cut(text: str, width: int) -> str:

@@ -6,10 +6,12 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from resbench.errors import UserError
 from resbench.records.places import write_atomically
 from resbench.survey.row import Row
+from resbench.survey.selection import LIBRARIES
 from resbench.survey.verdicts import VIOLATIONS, claim_ids
 
 __all__ = ["columns", "read_table", "share_adapted", "write_table"]
@@ -63,12 +65,27 @@ def read_table(path: Path) -> list[Row]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
-            rows = list(reader)
+            rows, fields = list(reader), list(reader.fieldnames or [])
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"cannot read {path}: {error}") from error
-    if list(reader.fieldnames or []) != columns():
+    if fields != columns():
         raise UserError(f"{path} has other columns than this survey; remove it or choose another --out")
+    for number, row in enumerate(rows, start=2):
+        if not _whole(row):
+            raise UserError(f"{path}, line {number}: damaged; remove the line, and its network is surveyed again")
     return [{column: value for column, value in row.items() if value} for row in rows]
+
+
+def _whole(row: dict[str | Any, str | Any]) -> bool:
+    """Whether a line has its place, its answer and its number of additions, and no cell too many."""
+    return (
+        None not in row
+        and row["library"] in LIBRARIES
+        and row["adapted"] in ("yes", "no", "not run")
+        and all(row[column] for column in ("version", "torch", "family"))
+        and (not row["residual additions"] or row["residual additions"].isdecimal())
+        and (row["adapted"] == "yes" or bool(row["why not"]))
+    )
 
 
 def write_table(path: Path, rows: Iterable[Row]) -> None:

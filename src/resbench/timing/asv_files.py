@@ -83,13 +83,13 @@ def read_object(path: Path, version: int) -> dict[str, Any]:
         content = json.loads(path.read_bytes())
     except OSError as error:
         raise ValueError(f"cannot be read ({error.strerror})") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ValueError("is not JSON (cut off, or a merge left its marks in it)") from None
     if not isinstance(content, dict):
         raise ValueError("does not hold a JSON object")
     found = content.get("version")
     if found != version:
-        what = 'has no "version"' if found is None else f"is of format {found}"
+        what = 'has no "version"' if found is None else f"is of format {str(found)[:40]}"
         raise ValueError(f"{what}: asv's format {version} is needed")
     return content
 

@@ -207,6 +207,9 @@ def _first(error: BaseException) -> str:
 
 def _problem(run: TimingRun) -> str:
     """What is wrong with a run that has the right types; empty if nothing is."""
+    for name in ("git", "packages"):
+        if not isinstance(run.environment.get(name) or {}, dict):
+            return f"its environment's '{name}' is no table"
     seen: set[str] = set()
     for record in run.records:
         if record.key in seen:
