@@ -20,6 +20,7 @@ from resbench.claims.model import (
     Within,
 )
 from resbench.judging.compare import MIN_REPLICATES, Judgement, Status, compare
+from resbench.judging.statistic import statistics
 from resbench.records.measurement import Measurement
 
 HOLDS, VIOLATED, INCONCLUSIVE, ERROR = Status.HOLDS, Status.VIOLATED, Status.INCONCLUSIVE, Status.ERROR
@@ -115,6 +116,7 @@ def around(value: Any, spread: float, count: int = 400, seed: int = 0) -> list[A
         (Rank(statistic="kendall", at_least=0.5, at_most=0.59), PAIRS, VIOLATED),
         (Rank(statistic="spearman", at_least=1), [[x, 2**x] for x in range(54)], HOLDS),
         (Rank(statistic="spearman", at_least=0), [[1, 5], [2, 5], [3, 5]], ERROR),
+        (Rank(statistic="spearman", at_least=1), [[1, 1], [2, 2], [3, 3]], HOLDS),
         (Rank(statistic="spearman", at_least=0), [[1, 1], [2, 2]], ERROR),
         (Rank(statistic="spearman", at_least=0), [1, 2, 3], ERROR),
         (Rank(statistic="spearman", at_least=0), [[1, 2, 3]] * 3, ERROR),
@@ -225,6 +227,12 @@ def test_rank_correlations_are_recomputed_on_every_replicate() -> None:
     assert (judgement.status, judgement.measured, judgement.interval) == (HOLDS, 0.6, (0.6, 0.6))
 
 
+def test_two_replicates_are_two_rank_correlations() -> None:
+    columns = [[np.array([x, x]), np.array([y, -y])] for x, y in PAIRS]
+    (found,) = statistics(Rank(statistic="spearman", at_least=0), columns)
+    assert found.tolist() == [0.8, -0.8]
+
+
 def test_ratios_of_replicates() -> None:
     table = {"a": 10.0, "b": 2.0}
     replicates = around(table, 1.0)
@@ -242,8 +250,14 @@ def test_a_denominator_that_may_be_zero_is_inconclusive() -> None:
         judgement = sampled(Ratio(over="a", under="b", at_least=1), table, replicates=around(table, 1.0))
         assert (judgement.status, judgement.measured) == (INCONCLUSIVE, None)
         assert "'b', cannot be told from 0" in judgement.message
+        assert judgement.expected == "a / b >= 1"
     once = [{"a": 1.0, "b": 1.0}] * 200 + [{"a": 1.0, "b": 0.0}]
     assert sampled(Ratio(over="a", under="b", at_least=1), {"a": 1.0, "b": 1.0}, replicates=once).status is INCONCLUSIVE
+
+
+def test_a_denominator_near_one_is_far_from_zero() -> None:
+    table = {"a": 3.0, "b": 1.0}
+    assert sampled(Ratio(over="a", under="b", at_least=1.5), table, replicates=around(table, 0.5)).status is HOLDS
 
 
 @pytest.mark.parametrize(
@@ -322,3 +336,30 @@ def test_sentences() -> None:
     assert judgement.message == "measured 0.93 [0.89, 0.95], expected >= 0.9; the interval straddles the bound"
     judgement = exact(AtMost(bound=2), [1, 5, 2])
     assert judgement.message == "measured 1, 5, 2, expected <= 2; value 2 of 3 is 5"
+    judgement = exact(Monotone(direction="increasing"), [1, 2, 1.5])
+    assert judgement.message == "measured 1, 2, 1.5, expected increasing; the rise from value 2 to 3 is -0.5"
+    judgement = exact(Monotone(direction="decreasing"), [3, 4])
+    assert judgement.message == "measured 3, 4, expected decreasing; the fall from value 1 to 2 is -1"
+
+
+def test_judgements_of_words() -> None:
+    words = "measured tanh, expected relu exactly"
+    assert exact(Equals(value="relu"), "tanh") == Judgement(VIOLATED, "tanh", "relu exactly", None, words)
+    assert exact(Equals(value=["a", 1]), ["a", Fraction(1, 2)]).measured == ["a", "1/2"]
+
+
+@pytest.mark.parametrize(
+    ("comparator", "value", "words"),
+    [
+        (Equals(value=[1]), 1, "measured a single value where a list is expected"),
+        (Equals(value=1), [1], "measured a list where a single value is expected"),
+        (Equals(value="relu"), {"a": 1}, "measured a table where a single value is expected"),
+        (Ratio(over="a", under="b", at_least=0), [1, 2], "measured a list where a table is expected"),
+        (Equals(value=True), 1, "1 (int) cannot equal True (bool)"),
+        (Equals(value=1), True, "True (bool) cannot equal 1 (int)"),
+        (Equals(value="relu"), 3, "'3' and 'relu' cannot be compared: one is text, one a number"),
+        (Equals(value=16), "16", "'16' and '16' cannot be compared: one is text, one a number"),
+    ],
+)
+def test_what_has_another_sort_than_expected(comparator: Comparator, value: Any, words: str) -> None:
+    assert exact(comparator, value).message == words
