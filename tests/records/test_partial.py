@@ -85,6 +85,10 @@ def test_no_object_is_unpickled(tmp_path: Path) -> None:
     assert not kept._path(REQUEST).exists()
 
 
+def test_a_run_that_kept_nothing_has_nothing_to_forget(tmp_path: Path) -> None:
+    PartialResults(tmp_path, "abc").clear()
+
+
 def test_another_fingerprint_shares_nothing(tmp_path: Path) -> None:
     kept = PartialResults(tmp_path, "abc")
     with kept.lock(REQUEST):
@@ -103,7 +107,7 @@ def test_a_damaged_file_is_measured_again(tmp_path: Path, content: bytes) -> Non
 
 def test_an_unwritable_folder(tmp_path: Path) -> None:
     (tmp_path / "partial").write_text("")
-    with pytest.raises(UserError, match=f"cannot write {tmp_path}/partial/abc: .*; set RESBENCH_CACHE"):
+    with pytest.raises(UserError, match=f"cannot write {tmp_path}/partial/abc: Not a directory; set RESBENCH_CACHE"):
         PartialResults(tmp_path, "abc").lock(REQUEST)
 
 

@@ -135,6 +135,19 @@ def test_an_interrupted_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest
     assert os.listdir(tmp_path) == []
 
 
+def test_an_interruption_after_the_last_step_is_still_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rename = os.replace
+
+    def replace(old: str, new: Path) -> None:
+        rename(old, new)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(tmp_path / "file", b"new")
+    assert (tmp_path / "file").read_bytes() == b"new"
+
+
 def test_what_is_written_may_be_read_by_everyone(tmp_path: Path) -> None:
     write_atomically(tmp_path / "file", b"")
     assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o644
