@@ -20,7 +20,7 @@ from resbench.claims.model import (
     Within,
 )
 from resbench.judging.compare import MIN_REPLICATES, Judgement, Status, compare
-from resbench.judging.statistic import statistics
+from resbench.judging.statistic import Region, labels, statistics
 from resbench.records.measurement import Measurement
 
 HOLDS, VIOLATED, INCONCLUSIVE, ERROR = Status.HOLDS, Status.VIOLATED, Status.INCONCLUSIVE, Status.ERROR
@@ -79,11 +79,14 @@ def around(value: Any, spread: float, count: int = 400, seed: int = 0) -> list[A
         (Within(value=0.7, abs=0.1), 0.8, HOLDS),  # 0.7 + 0.1 < 0.8 in floats
         (Within(value=16.5, abs=0.5), 17.0, HOLDS),
         (Within(value=16.5, abs=0.5), 17.01, VIOLATED),
+        (Within(value=16.5, abs=0.5), 16.0, HOLDS),
+        (Within(value=16.5, abs=0.5), 15.99, VIOLATED),
         (Within(value=-200, rel=0.1), -180, HOLDS),
         (Within(value=-200, rel=0.1), -179, VIOLATED),
         (Within(value=100, abs=1, rel=0.02), 103, HOLDS),
         (Within(value=[1, 10], rel=0.1), [1.1, 9], HOLDS),
         (Within(value=[1, 10], rel=0.1), [1.2, 10], VIOLATED),
+        (Within(value=[1, 10], rel=0.1), [1, 8.9], VIOLATED),
         (Within(value=[1, 10], abs=9), [1, 10, 10], ERROR),
         (Within(value=5, abs=1), [4, 5, 6], HOLDS),
         (Within(value=5, abs=1), [4, 5, 7], VIOLATED),
@@ -340,6 +343,40 @@ def test_sentences() -> None:
     assert judgement.message == "measured 1, 2, 1.5, expected increasing; the rise from value 2 to 3 is -0.5"
     judgement = exact(Monotone(direction="decreasing"), [3, 4])
     assert judgement.message == "measured 3, 4, expected decreasing; the fall from value 1 to 2 is -1"
+
+
+def test_the_statistic_nearest_to_a_bound_is_named() -> None:
+    assert exact(Between(low=1, high=10), [8.5, 2]).message.endswith("value 2 of 2 is 2")
+    assert exact(Between(low=1, high=10), [9, 3]).message.endswith("value 1 of 2 is 9")
+    assert exact(Between(low=1, high=10), [5, 11, 12]).message.endswith("value 3 of 3 is 12")
+    assert exact(Within(value=[1, 100], abs=5), [4, 96]).message.endswith("value 2 of 2 is 96")
+
+
+def test_the_room_of_an_interval_is_to_the_nearer_bound() -> None:
+    low, high = Fraction(2), Fraction(5)
+    assert Region(Fraction(1), Fraction(9)).room(low, high) == 1
+    assert Region(Fraction(0), Fraction(6)).room(low, high) == 1
+    assert Region(high=Fraction(4)).room(low, high) == -1
+    assert Region().room(low, high) == math.inf
+
+
+def test_every_statistic_has_one_label() -> None:
+    assert labels(AtLeast(bound=0), 1) == [""]
+    assert labels(AtLeast(bound=0), 2) == ["value 1 of 2", "value 2 of 2"]
+    assert labels(Monotone(direction="increasing"), 1) == ["the rise from value 1 to 2"]
+    assert labels(Order(names=["a", "b", "c"]), 2) == ["the rise from a to b", "the rise from b to c"]
+
+
+def test_what_is_shown_is_ready_for_json() -> None:
+    whole = exact(Equals(value=2), Fraction(4, 2)).measured
+    assert (whole, type(whole)) == (2, int)
+    assert exact(Order(names=["a", "b"]), {"b": Fraction(1, 2), "a": 0, "c": 7}).measured == {"a": 0, "b": "1/2"}
+    assert exact(AtLeast(bound=0), math.nan).measured is None
+
+
+def test_a_rank_correlation_of_numbers_that_no_float_holds() -> None:
+    judgement = exact(Rank(statistic="spearman", at_least=0), [[1, 1], [2, 2], [3, 10**400]])
+    assert (judgement.status, judgement.message) == (ERROR, "a number is too large for a float")
 
 
 def test_judgements_of_words() -> None:

@@ -41,6 +41,11 @@ def test_judged(
     assert found.interval == pytest.approx(interval)
 
 
+def test_the_interval_stands_beside_the_entry_that_decided() -> None:
+    found = compare(AtLeast(bound=9.0), LIST)
+    assert found.message == "measured 10, 20, 40, expected >= 9; value 1 of 3 is 10 [9, 12]"
+
+
 @pytest.mark.parametrize("interval", [(-1.0, 2.0), (0.0, 2.0), (-2.0, 0.0)])
 def test_a_denominator_that_may_be_zero(interval: tuple[float, float]) -> None:
     table = given({"a": 2.0, "b": sum(interval) / 2 or 1.0}, {"a": (1.0, 3.0), "b": interval})

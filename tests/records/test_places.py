@@ -172,6 +172,12 @@ def test_a_folder_is_tried_before_it_is_needed(tmp_path: Path) -> None:
         check_writable(tmp_path / "file")
 
 
+def test_another_process_may_try_a_folder_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And remove what was written to try it, which has the same name."""
+    monkeypatch.setattr(places, "write_atomically", lambda path, content: None)
+    check_writable(tmp_path)
+
+
 def test_a_file_in_the_place_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="choose another folder"):
