@@ -77,6 +77,14 @@ def test_a_clear_case_does_not_drown_one_beside_it() -> None:
     assert both.tolist() == [1, 0]
 
 
+def test_one_image_by_hand() -> None:
+    """Of one observed 1 the wealth is 1 + c (1 - m) / m, c the mean bet; the least m that it does not refute."""
+    lower, upper = mean_sequence([0, 1], [0, 1], alpha=ALPHA)
+    bet = BETS.mean()
+    assert lower == pytest.approx(bet / (bet + 2 / ALPHA - 1), abs=1e-9)
+    assert upper == 1.0
+
+
 def test_it_is_computed_for_many_at_once() -> None:
     counts = np.random.default_rng(0).integers(0, 99, size=(3, 4, 2))
     alphas = np.full((3, 4), 0.02)
