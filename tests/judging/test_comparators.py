@@ -291,6 +291,13 @@ def test_uncertainty_that_is_none(value: Any, uncertainty: dict[str, Any], words
     assert words in judgement.message
 
 
+def test_an_error_shows_what_was_measured_and_expected() -> None:
+    for value, uncertainty in ([1.0, 2.0], {}), (10**400, {"interval": (0, 10**400)}):
+        judgement = sampled(AtMost(bound=5), value, **uncertainty)  # type: ignore[arg-type]
+        assert (judgement.status, judgement.measured, judgement.expected) == (ERROR, value, "<= 5")
+        assert judgement.interval is None
+
+
 def test_replicates_of_tables_need_every_name() -> None:
     replicates = [{"a": 1.0, "b": 2.0}] * 150 + [{"a": 1.0}]
     assert sampled(Order(names=["a", "b"]), {"a": 1.0, "b": 2.0}, replicates=replicates).status is ERROR
