@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup claims test bench dashboard lint types clean
+.PHONY: setup claims test bench dashboard lint types mutation clean
 
 setup: $(VENV)/.installed
 
@@ -36,5 +36,12 @@ types: setup
 test: lint types
 	$(BIN)/python -m pytest
 
+# Changes the code that judges in some two thousand places, and counts what the tests notice (an hour on one core). Run
+# again it tries only functions that have changed since; to try survivors once more, `mutmut run NAME...`.
+mutation: setup
+	$(BIN)/python -m pip install --quiet --editable '.[test,mutation]'
+	$(BIN)/mutmut run
+	$(BIN)/python tests/mutation_score.py
+
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) mutants .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

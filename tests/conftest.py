@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import scipy.stats
 import torch
+from hypothesis import Phase, settings
 
 from resbench.data.digits import Dataset, digits
 from resbench.networks.copies import initialise
@@ -22,6 +23,11 @@ pytest_plugins = ["pytester"]
 
 IMPORTED = scipy.stats
 """Pytester's runs within this process forget the modules that they import first, and these do not load twice."""
+
+settings.register_profile(
+    "mutation", phases=[Phase.explicit, Phase.generate], max_examples=30, derandomize=True, deadline=None, database=None
+)
+"""Of `make mutation`: the same examples for every mutant, and none made smaller once one has killed it."""
 
 Run = Callable[..., tuple[int, str, str]]
 

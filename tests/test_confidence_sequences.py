@@ -63,6 +63,28 @@ def test_nothing_seen_is_the_whole_range() -> None:
     assert [float(end) for end in mean_sequence([-1, 0, 1], [0, 0, 0], alpha=ALPHA, low=-1.0)] == [-1.0, 1.0]
 
 
+def test_a_mean_is_decided_exactly_where_the_sequence_ends() -> None:
+    lower, upper = mean_sequence([0, 1], [60, 40], alpha=ALPHA)
+    means = np.array([lower - 1e-6, lower + 1e-6, upper - 1e-6, upper + 1e-6])
+    sides = side_of(means, [0, 1], np.tile([60, 40], (4, 1)), alpha=ALPHA)
+    assert sides.tolist() == [1, 0, 0, -1]
+    assert sides.dtype == np.int64
+
+
+def test_a_clear_case_does_not_drown_one_beside_it() -> None:
+    """The first case's wealth is some 10^300000, which no float holds."""
+    both = side_of(0.5, [0, 1], [[0, 10**6], [1, 1]], alpha=ALPHA)
+    assert both.tolist() == [1, 0]
+
+
+def test_one_image_by_hand() -> None:
+    """Of one observed 1 the wealth is 1 + c (1 - m) / m, c the mean bet; the least m that it does not refute."""
+    lower, upper = mean_sequence([0, 1], [0, 1], alpha=ALPHA)
+    bet = BETS.mean()
+    assert lower == pytest.approx(bet / (bet + 2 / ALPHA - 1), abs=1e-9)
+    assert upper == 1.0
+
+
 def test_it_is_computed_for_many_at_once() -> None:
     counts = np.random.default_rng(0).integers(0, 99, size=(3, 4, 2))
     alphas = np.full((3, 4), 0.02)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from resbench.claims.model import AtLeast, AtMost, Claim, Comparator, Equals, Expectation, Kind, Source
 from resbench.errors import NotMeasured
-from resbench.judge import Status, Verdict, exit_code, judge_claim, summary
+from resbench.judge import Status, Verdict, exit_code, judge_claim, summary, unmeasured
 from resbench.records.measurement import Measurement
 
 
@@ -81,6 +81,40 @@ def test_the_worst_expectation_decides(statuses: list[Status]) -> None:
     assert verdict.message == deciding.message
 
 
+def test_a_verdict_says_what_was_judged() -> None:
+    for verdict in (
+        judge_claim(claim(AtLeast(bound=90)), "digits", [share(95)]),
+        unmeasured(claim(AtLeast(bound=90)), "digits", "speaks of other networks"),
+    ):
+        assert (verdict.id, verdict.version, verdict.kind, verdict.setting) == (
+            "veit-single-delete",
+            3,
+            "trained",
+            "digits",
+        )
+        assert verdict.statement == "Deleting one module barely matters."
+        assert verdict.breaks == "a scaled shortcut"
+        assert verdict.source == "arXiv:1605.06431v2, section 4.1, figure 3"
+
+
+def test_what_is_not_judged_has_no_value() -> None:
+    excused = unmeasured(claim(AtLeast(bound=90)), "target", "speaks of other networks")
+    elsewhere = judge_claim(claim(AtLeast(bound=90)), "cifar10", [])
+    assert (excused.message, excused.setting) == ("speaks of other networks", "target")
+    for verdict in (excused, elsewhere):
+        assert verdict.status is Status.NOT_MEASURED
+        assert (verdict.measured, verdict.expected, verdict.interval, verdict.unit) == (None, "", None, "")
+        assert verdict.checks == ()
+
+
+def test_what_failed_says_where() -> None:
+    """The measurement's own sentence follows, where there is something to look for."""
+    failed = judge_claim(claim(AtLeast(bound=90)), "digits", [share(80)])
+    assert failed.message == "measured 80 [79, 81], expected >= 90; 54 units"
+    assert judge_claim(claim(AtLeast(bound=90)), "digits", [share(90)]).message.endswith("; 54 units")
+    assert judge_claim(claim(AtLeast(bound=90)), "digits", [share(95)]).message.endswith(">= 90")
+
+
 def test_the_deciding_check_gives_value_and_unit() -> None:
     two = claim(expect=[expectation(AtLeast(bound=90)), expectation(AtMost(bound=3), unit="points")])
     verdict = judge_claim(two, "digits", [share(95), share(8)])
@@ -107,6 +141,8 @@ def test_a_setting_without_expectations_is_not_measured() -> None:
 def test_what_was_raised_is_one_line() -> None:
     verdict = judge_claim(claim(AtLeast(bound=90)), "digits", [RuntimeError("sizes differ:\n  3\n  4")])
     assert (verdict.status, verdict.message) == (Status.ERROR, "RuntimeError: sizes differ: 3 4")
+    (check,) = verdict.checks
+    assert (check.method, check.n, check.detail) == ("", None, "")
     assert judge_claim(claim(AtLeast(bound=90)), "digits", [MemoryError()]).message == "MemoryError"
     missing = judge_claim(claim(AtLeast(bound=90)), "digits", [NotMeasured("no checkpoint\nof resnet110")])
     assert missing.message == "no checkpoint of resnet110"
@@ -134,6 +170,7 @@ def test_json_has_the_contracts_keys_first() -> None:
     assert list(row) == contract.split()
     assert json.loads(json.dumps(row, allow_nan=False)) == row
     assert (row["status"], row["interval"]) == ("NOT_MEASURED", None)
+    assert judge_claim(claim(AtLeast(bound=90)), "digits", [share(95)]).to_json()["interval"] == [94, 96]
     assert row["checks"][0] == {
         "quantity": "lesions.share",
         "params": {"network": "resnet110"},

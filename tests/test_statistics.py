@@ -55,6 +55,10 @@ def test_weights_follow_their_seed() -> None:
     assert (bootstrap_weights(9, 50, seed=3) != bootstrap_weights(9, 50, seed=4)).any()
 
 
+def test_one_image_is_drawn_every_time() -> None:
+    assert bootstrap_weights(1, 1, seed=0).tolist() == [[1]]
+
+
 @pytest.mark.parametrize(("n", "replicates"), [(0, 10), (10, 0)])
 def test_nothing_to_resample(n: int, replicates: int) -> None:
     with pytest.raises(ValueError, match="nothing to resample"):
@@ -65,6 +69,11 @@ def test_percentile_interval_rounds_outwards() -> None:
     # 0.025 * 99 = 2.475 and 0.975 * 99 = 96.525, of the values 0 ... 99 in any order.
     low, high = percentile_interval(np.random.default_rng(0).permutation(100))
     assert (low, high) == (2.0, 97.0)
+
+
+def test_intervals_of_counts_are_floats() -> None:
+    for end in percentile_interval(np.arange(100)):
+        assert end.dtype == np.float64
 
 
 def test_percentile_interval_takes_columns_apart() -> None:
@@ -87,6 +96,19 @@ def test_perfect_agreement_is_exactly_one() -> None:
     x = np.arange(54.0)[None]
     for statistic in ("spearman", "kendall"):
         assert rank_correlations(statistic, x, np.exp(x / 9)).tolist() == [1.0]  # type: ignore[arg-type]
+
+
+def test_rank_correlations_have_twelve_decimals() -> None:
+    x, y = np.random.default_rng(0).normal(size=(2, 5, 23))
+    for statistic in ("spearman", "kendall"):
+        found = rank_correlations(statistic, x, y)  # type: ignore[arg-type]
+        assert (found == np.round(found, 12)).all()
+        assert (found != np.round(found, 11)).any()
+
+
+def test_rows_without_a_partner_are_no_data() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        rank_correlations("kendall", [[1.0, 2, 3], [1.0, 2, 3]], [[1.0, 2, 3]])
 
 
 def test_a_constant_has_no_rank_correlation() -> None:

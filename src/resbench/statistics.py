@@ -71,27 +71,23 @@ def rank_correlations(statistic: Literal["spearman", "kendall"], x: ArrayLike, y
 
     NaN where a row is constant.  Rounded to 12 decimals, so that perfect agreement is 1 and not 0.9999999999999999.
     """
-    first, second = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    first, second = np.asarray(x), np.asarray(y)
     correlations = _spearman(first, second) if statistic == "spearman" else _kendall(first, second)
     return np.round(correlations, 12)
 
 
-def _spearman(x: FloatArray, y: FloatArray) -> FloatArray:
+def _spearman(x: NDArray[Any], y: NDArray[Any]) -> FloatArray:
     """Pearson's correlation of the mid-ranks, row by row (scipy.stats.spearmanr takes one row at a time)."""
     from scipy.stats import rankdata
 
-    a, b = (_centred(np.asarray(rankdata(values, axis=1), dtype=np.float64)) for values in (x, y))
+    # Whatever the ties, the mean rank of n values is (n + 1) / 2.
+    a, b = (np.asarray(rankdata(values, axis=1)) - (values.shape[1] + 1) / 2 for values in (x, y))
     with np.errstate(invalid="ignore"):
         result: FloatArray = (a * b).sum(axis=1) / np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
     return result
 
 
-def _centred(ranks: FloatArray) -> FloatArray:
-    centred: FloatArray = ranks - ranks.mean(axis=1, keepdims=True)
-    return centred
-
-
-def _kendall(x: FloatArray, y: FloatArray) -> FloatArray:
+def _kendall(x: NDArray[Any], y: NDArray[Any]) -> FloatArray:
     from scipy.stats import kendalltau
 
     rows: Any = zip(x, y, strict=True)

@@ -20,6 +20,7 @@ from resbench.claims.model import (
     Within,
 )
 from resbench.judging.compare import MIN_REPLICATES, Judgement, Status, compare
+from resbench.judging.statistic import Region, labels, statistics
 from resbench.records.measurement import Measurement
 
 HOLDS, VIOLATED, INCONCLUSIVE, ERROR = Status.HOLDS, Status.VIOLATED, Status.INCONCLUSIVE, Status.ERROR
@@ -78,11 +79,14 @@ def around(value: Any, spread: float, count: int = 400, seed: int = 0) -> list[A
         (Within(value=0.7, abs=0.1), 0.8, HOLDS),  # 0.7 + 0.1 < 0.8 in floats
         (Within(value=16.5, abs=0.5), 17.0, HOLDS),
         (Within(value=16.5, abs=0.5), 17.01, VIOLATED),
+        (Within(value=16.5, abs=0.5), 16.0, HOLDS),
+        (Within(value=16.5, abs=0.5), 15.99, VIOLATED),
         (Within(value=-200, rel=0.1), -180, HOLDS),
         (Within(value=-200, rel=0.1), -179, VIOLATED),
         (Within(value=100, abs=1, rel=0.02), 103, HOLDS),
         (Within(value=[1, 10], rel=0.1), [1.1, 9], HOLDS),
         (Within(value=[1, 10], rel=0.1), [1.2, 10], VIOLATED),
+        (Within(value=[1, 10], rel=0.1), [1, 8.9], VIOLATED),
         (Within(value=[1, 10], abs=9), [1, 10, 10], ERROR),
         (Within(value=5, abs=1), [4, 5, 6], HOLDS),
         (Within(value=5, abs=1), [4, 5, 7], VIOLATED),
@@ -115,6 +119,7 @@ def around(value: Any, spread: float, count: int = 400, seed: int = 0) -> list[A
         (Rank(statistic="kendall", at_least=0.5, at_most=0.59), PAIRS, VIOLATED),
         (Rank(statistic="spearman", at_least=1), [[x, 2**x] for x in range(54)], HOLDS),
         (Rank(statistic="spearman", at_least=0), [[1, 5], [2, 5], [3, 5]], ERROR),
+        (Rank(statistic="spearman", at_least=1), [[1, 1], [2, 2], [3, 3]], HOLDS),
         (Rank(statistic="spearman", at_least=0), [[1, 1], [2, 2]], ERROR),
         (Rank(statistic="spearman", at_least=0), [1, 2, 3], ERROR),
         (Rank(statistic="spearman", at_least=0), [[1, 2, 3]] * 3, ERROR),
@@ -225,6 +230,12 @@ def test_rank_correlations_are_recomputed_on_every_replicate() -> None:
     assert (judgement.status, judgement.measured, judgement.interval) == (HOLDS, 0.6, (0.6, 0.6))
 
 
+def test_two_replicates_are_two_rank_correlations() -> None:
+    columns = [[np.array([x, x]), np.array([y, -y])] for x, y in PAIRS]
+    (found,) = statistics(Rank(statistic="spearman", at_least=0), columns)
+    assert found.tolist() == [0.8, -0.8]
+
+
 def test_ratios_of_replicates() -> None:
     table = {"a": 10.0, "b": 2.0}
     replicates = around(table, 1.0)
@@ -242,8 +253,14 @@ def test_a_denominator_that_may_be_zero_is_inconclusive() -> None:
         judgement = sampled(Ratio(over="a", under="b", at_least=1), table, replicates=around(table, 1.0))
         assert (judgement.status, judgement.measured) == (INCONCLUSIVE, None)
         assert "'b', cannot be told from 0" in judgement.message
+        assert judgement.expected == "a / b >= 1"
     once = [{"a": 1.0, "b": 1.0}] * 200 + [{"a": 1.0, "b": 0.0}]
     assert sampled(Ratio(over="a", under="b", at_least=1), {"a": 1.0, "b": 1.0}, replicates=once).status is INCONCLUSIVE
+
+
+def test_a_denominator_near_one_is_far_from_zero() -> None:
+    table = {"a": 3.0, "b": 1.0}
+    assert sampled(Ratio(over="a", under="b", at_least=1.5), table, replicates=around(table, 0.5)).status is HOLDS
 
 
 @pytest.mark.parametrize(
@@ -272,6 +289,13 @@ def test_uncertainty_that_is_none(value: Any, uncertainty: dict[str, Any], words
     judgement = sampled(AtMost(bound=5), value, **uncertainty)
     assert judgement.status is ERROR
     assert words in judgement.message
+
+
+def test_an_error_shows_what_was_measured_and_expected() -> None:
+    for value, uncertainty in ([1.0, 2.0], {}), (10**400, {"interval": (0, 10**400)}):
+        judgement = sampled(AtMost(bound=5), value, **uncertainty)  # type: ignore[arg-type]
+        assert (judgement.status, judgement.measured, judgement.expected) == (ERROR, value, "<= 5")
+        assert judgement.interval is None
 
 
 def test_replicates_of_tables_need_every_name() -> None:
@@ -322,3 +346,64 @@ def test_sentences() -> None:
     assert judgement.message == "measured 0.93 [0.89, 0.95], expected >= 0.9; the interval straddles the bound"
     judgement = exact(AtMost(bound=2), [1, 5, 2])
     assert judgement.message == "measured 1, 5, 2, expected <= 2; value 2 of 3 is 5"
+    judgement = exact(Monotone(direction="increasing"), [1, 2, 1.5])
+    assert judgement.message == "measured 1, 2, 1.5, expected increasing; the rise from value 2 to 3 is -0.5"
+    judgement = exact(Monotone(direction="decreasing"), [3, 4])
+    assert judgement.message == "measured 3, 4, expected decreasing; the fall from value 1 to 2 is -1"
+
+
+def test_the_statistic_nearest_to_a_bound_is_named() -> None:
+    assert exact(Between(low=1, high=10), [8.5, 2]).message.endswith("value 2 of 2 is 2")
+    assert exact(Between(low=1, high=10), [9, 3]).message.endswith("value 1 of 2 is 9")
+    assert exact(Between(low=1, high=10), [5, 11, 12]).message.endswith("value 3 of 3 is 12")
+    assert exact(Within(value=[1, 100], abs=5), [4, 96]).message.endswith("value 2 of 2 is 96")
+
+
+def test_the_room_of_an_interval_is_to_the_nearer_bound() -> None:
+    low, high = Fraction(2), Fraction(5)
+    assert Region(Fraction(1), Fraction(9)).room(low, high) == 1
+    assert Region(Fraction(0), Fraction(6)).room(low, high) == 1
+    assert Region(high=Fraction(4)).room(low, high) == -1
+    assert Region().room(low, high) == math.inf
+
+
+def test_every_statistic_has_one_label() -> None:
+    assert labels(AtLeast(bound=0), 1) == [""]
+    assert labels(AtLeast(bound=0), 2) == ["value 1 of 2", "value 2 of 2"]
+    assert labels(Monotone(direction="increasing"), 1) == ["the rise from value 1 to 2"]
+    assert labels(Order(names=["a", "b", "c"]), 2) == ["the rise from a to b", "the rise from b to c"]
+
+
+def test_what_is_shown_is_ready_for_json() -> None:
+    whole = exact(Equals(value=2), Fraction(4, 2)).measured
+    assert (whole, type(whole)) == (2, int)
+    assert exact(Order(names=["a", "b"]), {"b": Fraction(1, 2), "a": 0, "c": 7}).measured == {"a": 0, "b": "1/2"}
+    assert exact(AtLeast(bound=0), math.nan).measured is None
+
+
+def test_a_rank_correlation_of_numbers_that_no_float_holds() -> None:
+    judgement = exact(Rank(statistic="spearman", at_least=0), [[1, 1], [2, 2], [3, 10**400]])
+    assert (judgement.status, judgement.message) == (ERROR, "a number is too large for a float")
+
+
+def test_judgements_of_words() -> None:
+    words = "measured tanh, expected relu exactly"
+    assert exact(Equals(value="relu"), "tanh") == Judgement(VIOLATED, "tanh", "relu exactly", None, words)
+    assert exact(Equals(value=["a", 1]), ["a", Fraction(1, 2)]).measured == ["a", "1/2"]
+
+
+@pytest.mark.parametrize(
+    ("comparator", "value", "words"),
+    [
+        (Equals(value=[1]), 1, "measured a single value where a list is expected"),
+        (Equals(value=1), [1], "measured a list where a single value is expected"),
+        (Equals(value="relu"), {"a": 1}, "measured a table where a single value is expected"),
+        (Ratio(over="a", under="b", at_least=0), [1, 2], "measured a list where a table is expected"),
+        (Equals(value=True), 1, "1 (int) cannot equal True (bool)"),
+        (Equals(value=1), True, "True (bool) cannot equal 1 (int)"),
+        (Equals(value="relu"), 3, "'3' and 'relu' cannot be compared: one is text, one a number"),
+        (Equals(value=16), "16", "'16' and '16' cannot be compared: one is text, one a number"),
+    ],
+)
+def test_what_has_another_sort_than_expected(comparator: Comparator, value: Any, words: str) -> None:
+    assert exact(comparator, value).message == words

@@ -20,6 +20,7 @@ TABLE = given({"a": 2.0, "b": 10.0}, {"a": (1.0, 3.0), "b": (8.0, 12.0)})
 CASES: list[tuple[Comparator, Measurement, Status, tuple[float, float]]] = [
     (AtLeast(bound=9.0), LIST, Status.HOLDS, (9.0, 12.0)),
     (AtLeast(bound=10.0), LIST, Status.INCONCLUSIVE, (9.0, 12.0)),
+    (AtLeast(bound=2.0), given([2.0], [(2.0, 2.0)]), Status.HOLDS, (2.0, 2.0)),
     (AtMost(bound=29.0), LIST, Status.VIOLATED, (30.0, 50.0)),
     (Monotone(direction="increasing"), LIST, Status.HOLDS, (3.0, 16.0)),
     (Monotone(direction="decreasing"), LIST, Status.VIOLATED, (-35.0, -5.0)),
@@ -40,8 +41,14 @@ def test_judged(
     assert found.interval == pytest.approx(interval)
 
 
-def test_a_denominator_that_may_be_zero() -> None:
-    table = given({"a": 2.0, "b": 1.0}, {"a": (1.0, 3.0), "b": (-1.0, 2.0)})
+def test_the_interval_stands_beside_the_entry_that_decided() -> None:
+    found = compare(AtLeast(bound=9.0), LIST)
+    assert found.message == "measured 10, 20, 40, expected >= 9; value 1 of 3 is 10 [9, 12]"
+
+
+@pytest.mark.parametrize("interval", [(-1.0, 2.0), (0.0, 2.0), (-2.0, 0.0)])
+def test_a_denominator_that_may_be_zero(interval: tuple[float, float]) -> None:
+    table = given({"a": 2.0, "b": sum(interval) / 2 or 1.0}, {"a": (1.0, 3.0), "b": interval})
     found = compare(Ratio(over="a", under="b", at_most=9.0), table)
     assert found.status is Status.INCONCLUSIVE
     assert "cannot be told from 0" in found.message
@@ -51,6 +58,8 @@ def test_a_denominator_that_may_be_zero() -> None:
     ("comparator", "measurement", "message"),
     [
         (AtLeast(bound=0.0), given([1.0, 2.0], [(0.0, 2.0)]), "do not fit"),
+        (AtLeast(bound=0.0), given(1.0, [(0.0, 2.0)]), "do not fit"),
+        (AtLeast(bound=0.0), given([1.0], {"a": (0.0, 2.0)}), "do not fit"),
         (AtLeast(bound=0.0), given([1.0], [(2.0, 0.0)]), "reversed"),
         (AtLeast(bound=0.0), given([1.0], [(2.0,)]), "not an interval"),
         (Order(names=["a", "b"]), given({"a": 1.0, "b": 2.0}, {"a": (0.0, 1.0)}), "lack entries"),

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from resbench.errors import UserError
-from resbench.records.places import baselines, inside, write_atomically
+from resbench.records import places
+from resbench.records.places import baselines, check_writable, inside, partial_measurements, write_atomically
 
 
 def test_writes_and_replaces(tmp_path: Path) -> None:
@@ -113,10 +114,98 @@ def test_what_is_not(tmp_path: Path, path: str) -> None:
         inside(store, store / path)
 
 
+def test_a_new_file_gets_its_name_when_it_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    renamed = []
+
+    def replace(old: str, new: Path) -> None:
+        renamed.append((Path(old).parent, Path(old).name.startswith(".file."), Path(old).read_bytes(), new))
+
+    monkeypatch.setattr(os, "replace", replace)
+    write_atomically(tmp_path / "file", b"new")
+    assert renamed == [(tmp_path, True, b"new", tmp_path / "file")]
+
+
+def test_an_interrupted_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def replace(old: str, new: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(tmp_path / "file", b"new")
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_interruption_after_the_last_step_is_still_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rename = os.replace
+
+    def replace(old: str, new: Path) -> None:
+        rename(old, new)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(tmp_path / "file", b"new")
+    assert (tmp_path / "file").read_bytes() == b"new"
+
+
+def test_what_is_written_may_be_read_by_everyone(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "file", b"")
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o644
+
+
+def test_a_reason_without_words_is_named_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(descriptor: int) -> None:
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(UserError, match="file: the disk is gone; choose another folder"):
+        write_atomically(tmp_path / "file", b"")
+
+
+def test_a_folder_is_tried_before_it_is_needed(tmp_path: Path) -> None:
+    check_writable(None)
+    check_writable(tmp_path / "deep" / "folder")
+    assert (tmp_path / "deep" / "folder").is_dir()
+    assert os.listdir(tmp_path / "deep" / "folder") == []
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="choose another folder"):
+        check_writable(tmp_path / "file")
+
+
+def test_another_process_may_try_a_folder_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And remove what was written to try it, which has the same name."""
+    monkeypatch.setattr(places, "write_atomically", lambda path, content: None)
+    check_writable(tmp_path)
+
+
 def test_a_file_in_the_place_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="choose another folder"):
         write_atomically(tmp_path / "file" / "inside", b"")
+
+
+def test_unfinished_measurements_lie_in_the_users_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
+    monkeypatch.setenv("RESBENCH_CACHE", "/chosen")
+    assert partial_measurements() == Path("/chosen")
+    monkeypatch.setenv("RESBENCH_CACHE", "")
+    assert partial_measurements() == Path("/cache/resbench")
+    monkeypatch.delenv("RESBENCH_CACHE")
+    assert partial_measurements() == Path("/cache/resbench")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert partial_measurements() == Path("/home/somebody/.cache/resbench")
+
+
+def test_evidence_is_the_packages_own_or_the_repositorys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "repository" / "src" / "resbench"
+    monkeypatch.setattr(places, "__file__", str(package / "records" / "places.py"))
+    with pytest.raises(UserError, match=f"no baselines beside {package}"):
+        baselines()
+    (tmp_path / "repository" / "baselines").mkdir(parents=True)
+    assert baselines() == tmp_path / "repository" / "baselines"
+    (package / "_baselines").mkdir(parents=True)
+    assert baselines() == package / "_baselines"
 
 
 def test_the_committed_evidence_is_found() -> None:

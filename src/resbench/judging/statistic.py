@@ -117,7 +117,7 @@ def _correlation(comparator: Rank, pairs: list[list[Any]]) -> Any:
 
     from resbench.statistics import rank_correlations
 
-    rows = [np.array([pair[axis] for pair in pairs], dtype=np.float64).reshape(len(pairs), -1).T for axis in (0, 1)]
+    rows = [np.atleast_2d(np.array([pair[axis] for pair in pairs], dtype=np.float64).T) for axis in (0, 1)]
     correlations = rank_correlations(comparator.statistic, *rows)
     if np.isnan(correlations).any():
         raise Unjudgeable("the rank correlation is undefined: all x or all y are equal")
