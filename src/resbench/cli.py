@@ -123,6 +123,10 @@ def check(
             "--alpha", min=0.0001, max=0.5, help="With --sequential: chance of a false verdict on a statement (0.05)."
         ),
     ] = None,
+    waivers: Annotated[
+        Path | None,
+        typer.Option("--waivers", metavar="FILE", help="Waivers; the repository's waivers.toml if not given."),
+    ] = None,
     device: Device = "cpu",
     format: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.table,
     out: Annotated[
@@ -131,8 +135,8 @@ def check(
 ) -> None:
     """Judge claims.
 
-    Exit code 0: every selected claim HOLDS (or is not measured, without --strict); 1: at least one is VIOLATED,
-    INCONCLUSIVE, STALE or ERROR; 2: bad usage or bad input.
+    Exit code 0: every selected claim HOLDS or is WAIVED (or is not measured, without --strict); 1: at least one is
+    VIOLATED, INCONCLUSIVE, STALE or ERROR, or a waiver is unused or expired; 2: bad usage or bad input.
 
     Example: resbench check --select 'veit-single-*' --setting digits
 
@@ -171,6 +175,7 @@ def check(
         out=out,
         sequential=sequential,
         alpha=alpha,
+        waivers=waivers,
         target=described,
     )
     kept = "what single deletions have shown is kept for the next run" if sequential else "nothing is kept"
