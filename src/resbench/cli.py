@@ -246,22 +246,24 @@ def claims_list(format: JsonOption = ListFormat.table) -> None:
 
 @claims_app.command("show")
 def claims_show(id: str, format: JsonOption = ListFormat.table) -> None:
-    """One claim, whole: statement, source, expectations and where their tolerances come from."""
+    """One claim, whole: statement, source, expectations, where their tolerances come from, and what it can see."""
     import json
 
-    from resbench.calibration import false_alarms
+    from resbench.calibration import claim_powers, false_alarms
     from resbench.checking import terminal_width
     from resbench.claims import find, load_claims
     from resbench.reports import claim_details
 
     claim = find(load_claims(), id)
-    alarms = false_alarms(claim)
+    alarms, powers = false_alarms(claim), claim_powers(claim)
     if format is ListFormat.json:
         import msgspec
 
-        print(json.dumps({**msgspec.to_builtins(claim), "kind": claim.kind, "false_alarm": alarms}, indent=1))
+        seen = {setting: [[one.to_json() for one in each] for each in found] for setting, found in powers.items()}
+        whole = {**msgspec.to_builtins(claim), "kind": claim.kind, "false_alarm": alarms, "power": seen}
+        print(json.dumps(whole, indent=1))
     else:
-        print(claim_details(claim, width=terminal_width(), false_alarm=alarms))
+        print(claim_details(claim, width=terminal_width(), false_alarm=alarms, power=powers))
 
 
 @claims_app.command("lock")
