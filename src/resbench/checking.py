@@ -16,11 +16,13 @@ from resbench.claims import select as select_claims
 from resbench.errors import UserError
 from resbench.judge import Verdict, exit_code
 from resbench.judging.waivers import judge_waivers, waived
+from resbench.measuring.refresh import Refresh, judge_refreshed
 from resbench.plan import TARGET, Item, Run, items_of, kept_of_target, partial_results, target_items_of
 from resbench.progress import MeasurementProgress
 from resbench.records.environment import environment
 from resbench.records.partial import PartialResults
 from resbench.records.places import baselines, check_writable
+from resbench.records.results import Request
 from resbench.records.waivers import chosen_waivers, today
 from resbench.reporting import Report, show, terminal_width
 from resbench.retraining import retrained_folders
@@ -63,6 +65,7 @@ class Options:
     sequential: bool = False
     alpha: float | None = None
     waivers: Path | None = None
+    refresh: Refresh | None = None
     target: TargetOptions = field(default_factory=TargetOptions)
 
 
@@ -93,6 +96,8 @@ def run_check(options: Options) -> int:
         with tempfile.TemporaryDirectory(prefix="resbench-") as scratch:
             folders = retrained_folders(items, options.seed, Path(scratch))
             verdicts = judge_items(items, folders, options.device, sequential)
+    elif options.refresh is not None:
+        verdicts = judge_refreshed(items, lambda some: _judged(some, {}, options.device, None), options.refresh)
     else:
         chosen = {} if options.checkpoints is None else {"digits": options.checkpoints}
         verdicts = judge_items(items, chosen, options.device, sequential)
@@ -175,6 +180,9 @@ def _check_usage(options: Options) -> None:
     if options.target.target and (options.retrain or options.checkpoints is not None):
         name = "--retrain" if options.retrain else "--checkpoints"
         raise UserError(f"{name} is for resbench's own networks and excludes --target")
+    if options.refresh is not None and (options.target.target or options.retrain or options.sequential):
+        name = "--target" if options.target.target else "--retrain" if options.retrain else "--sequential"
+        raise UserError(f"--refresh measures resbench's own recorded evidence again and excludes {name}")
     if options.seed is not None and not (options.retrain or options.target.target):
         raise UserError("--seed goes with --retrain or --target")
     if options.retrain and options.checkpoints is not None:
@@ -246,12 +254,19 @@ def judge_items(
     items: Sequence[Item], folders: Mapping[str, Path], device: str, sequential: Sequential | None = None
 ) -> list[Verdict]:
     """The verdicts on ``items``, with a progress bar; an interrupted run's measurements are kept and reused."""
+    return _judged(items, folders, device, sequential)[0]
+
+
+def _judged(
+    items: Sequence[Item], folders: Mapping[str, Path], device: str, sequential: Sequential | None
+) -> tuple[list[Verdict], dict[str, list[Request]]]:
+    """The verdicts, and what was stale for them, by setting."""
     partial = _partial(items, folders, device)
     with MeasurementProgress() as progress:
         run = Run(items, folders=folders, device=device, partial=partial, listener=progress, sequential=sequential)
         verdicts = run.verdicts()
     _ended(partial, sequential)
-    return verdicts
+    return verdicts, run.stale()
 
 
 def _ended(partial: PartialResults | None, sequential: Sequential | None) -> None:

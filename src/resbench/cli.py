@@ -93,8 +93,16 @@ def check(
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="NOT_MEASURED fails as well.")] = False,
     checkpoints: Annotated[
-        Path | None, typer.Option("--checkpoints", help="Judge the networks of `resbench train --out` instead.")
+        Path | None,
+        typer.Option(
+            "--checkpoints",
+            help="Judge the networks of `resbench train --out` instead; with --refresh: a study's folder of weights.",
+        ),
     ] = None,
+    refresh: Annotated[
+        bool,
+        typer.Option("--refresh", help="Measure again what is STALE, and only that; --data says on which images."),
+    ] = False,
     target: Target = "",
     checkpoint: Checkpoint = None,
     data: Data = "",
@@ -141,15 +149,18 @@ def check(
     Example: resbench check --select 'veit-single-*' --setting digits
 
     Example: resbench check --target mypackage.models:build --input 3x32x32
+
+    Example: resbench check --refresh --setting cifar10 --data cifar10:data
     """
     from resbench.checking import Options, run_check
+    from resbench.measuring.refresh import Refresh
     from resbench.targets.options import TargetOptions
 
     described = TargetOptions(
         target=target,
         checkpoint=checkpoint,
-        data=data,
-        download=download,
+        data="" if refresh else data,
+        download=download and not refresh,
         mean=mean,
         std=std,
         input=input,
@@ -169,13 +180,14 @@ def check(
         retrain=retrain,
         seed=seed,
         strict=strict,
-        checkpoints=checkpoints,
+        checkpoints=None if refresh else checkpoints,
         device=device,
         format=format.value,
         out=out,
         sequential=sequential,
         alpha=alpha,
         waivers=waivers,
+        refresh=Refresh(data, download, checkpoints, device) if refresh else None,
         target=described,
     )
     kept = "what single deletions have shown is kept for the next run" if sequential else "nothing is kept"

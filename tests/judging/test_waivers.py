@@ -6,7 +6,7 @@ import datetime
 from typing import Any
 
 import pytest
-from tests.reports.report_samples import claim, expectation, one
+from tests.reports.report_samples import check, claim, expectation, one
 
 from resbench.claims.model import AtLeast, Claim
 from resbench.judge import Status, Verdict, exit_code
@@ -143,3 +143,13 @@ def test_without_a_result_a_waiver_is_neither_used_nor_unused(status: Status) ->
     use = judged(waiver(), one(status))
     assert (use.state, use.red) == (State.OPEN, False)
     assert use.message == f"the claim is {status.value}: a waiver covers VIOLATED and INCONCLUSIVE only"
+
+
+def test_stale_evidence_beside_a_failure_is_not_waived() -> None:
+    """The verdict is the worst check's, VIOLATED; what is stale beside it nobody has seen."""
+    mixed = one(Status.VIOLATED, checks=(check(Status.VIOLATED, 3.0), check(Status.STALE, None)))
+    verdict = waived(mixed, [waiver()], TODAY)
+    assert (verdict.status, verdict.waiver) == (Status.VIOLATED, None)
+    assert verdict.message.endswith("; not waived: a part of the evidence is STALE")
+    use = judged(waiver(), mixed)
+    assert (use.state, use.message) == (State.OPEN, "a part of the evidence is STALE, which a waiver does not cover")

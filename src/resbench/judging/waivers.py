@@ -88,6 +88,8 @@ def waived(verdict: Verdict, waivers: Sequence[Waiver], today: datetime.date) ->
     mine = next((one for one in waivers if one.claim == verdict.id and one.setting in ("", verdict.setting)), None)
     if mine is None or verdict.status not in WAIVABLE:
         return verdict
+    if any(check.judgement.status is Status.STALE for check in verdict.checks):
+        return replace(verdict, message=f"{verdict.message}; not waived: a part of the evidence is STALE")
     waiver = Waived(mine, verdict.status, mine.expiry < today)
     status = Status.VIOLATED if waiver.expired else Status.WAIVED
     return replace(verdict, status=status, message=waiver.opening + verdict.message, waiver=waiver)
@@ -146,5 +148,7 @@ def _state(
         if whole and len(judged) == len(scope):
             return State.UNUSED, "the claim holds: remove the waiver"
         return State.OPEN, "the claim holds in this run, which is not all that the waiver is about"
+    if statuses & {*WAIVABLE}:
+        return State.OPEN, "a part of the evidence is STALE, which a waiver does not cover"
     names = ", ".join(sorted(status.value for status in statuses - {Status.HOLDS}))
     return State.OPEN, f"the claim is {names}: a waiver covers {' and '.join(WAIVABLE)} only"
