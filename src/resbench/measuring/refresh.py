@@ -99,9 +99,9 @@ def refresh(setting: str, stale: Sequence[Request], options: Refresh) -> str:
         )
         return measure_own(own)
     from resbench.measuring.run import MeasureOptions, measure_study
-    from resbench.measuring.study import read_study
+    from resbench.measuring.study import read_study, study_file
 
-    file = baselines().parent / "examples" / setting.replace("-", "_") / "study.toml"
+    file = study_file(setting, baselines())
     if not file.is_file():
         raise UserError(f"its study is not here ({file}): refresh in a checkout of the repository")
     if options.weights is None:
