@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import resbench
+from resbench.records.places import write_atomically
 
 __all__ = ["Difference", "Outcome", "as_json", "as_table", "compared", "main", "run_worker"]
 
@@ -76,6 +77,7 @@ def run_worker(python: str, threads: int, globs: Sequence[str], setting: str) ->
     sources = [str(Path(resbench.__file__).parents[1]), str(_ROOT)]
     variables = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     environment = {**os.environ, **dict.fromkeys(variables, str(threads)), "PYTHONPATH": os.pathsep.join(sources)}
+    environment["OMP_WAIT_POLICY"] = "PASSIVE"  # threads that wait must not take the cores from those that work
     command = [python, "-m", "benchmarks.reproducibility_worker", "--setting", setting, "--threads", str(threads)]
     command += [part for glob in globs for part in ("--select", glob)]
     done = subprocess.run(command, env=environment, cwd=_ROOT, capture_output=True, text=True, check=False)
@@ -149,13 +151,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--select", action="append", default=[], help="claim ids with * and ?; all if not given")
     parser.add_argument("--setting", default="digits")
     parser.add_argument("--out", type=Path, help="also write JSON here")
+    parser.add_argument("--runs", type=Path, help="keep finished runs in this folder; what is there is not run again")
     options = parser.parse_args(arguments)
     kinds = [(python, threads) for python in (sys.executable, *options.python) for threads in options.threads or (1, 2)]
     outcomes = []
-    for index, (python, threads) in enumerate(kinds):
-        for _ in range(options.repeat if index == 0 else 1):
-            outcomes.append(run_worker(python, threads, options.select, options.setting))
-            print(f"finished: {outcomes[-1].name}", file=sys.stderr, flush=True)
+    for number, (python, threads) in enumerate([kinds[0]] * (options.repeat - 1) + kinds, start=1):
+        kept = None if options.runs is None else options.runs / f"run-{number}.json"
+        if kept is not None and kept.exists():
+            outcomes.append(Outcome(python, json.loads(kept.read_text())))
+            continue
+        outcomes.append(run_worker(python, threads, options.select, options.setting))
+        if kept is not None:
+            write_atomically(kept, json.dumps(outcomes[-1].found).encode())
+        print(f"finished: {outcomes[-1].name}", file=sys.stderr, flush=True)
     differences = compared(outcomes)
     if options.out is not None:
         options.out.write_text(json.dumps(as_json(outcomes, differences), indent=1) + "\n")

@@ -148,7 +148,9 @@ def test_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     monkeypatch.setattr(reproducibility, "run_worker", run)
     monkeypatch.setattr(reproducibility.sys, "executable", "this")
     out = tmp_path / "found.json"
-    assert main(["--python", "that", "--select", "veit-*", "--out", str(out)]) == 0
+    command = ["--python", "that", "--select", "veit-*", "--out", str(out), "--runs", str(tmp_path / "runs")]
+    assert main(command) == 0
+    assert main(command) == 0, "all runs are there"
     assert asked == [("this", 1), ("this", 1), ("this", 2), ("that", 1), ("that", 2)]
     written = json.loads(out.read_text())
     assert (written["reproducible"], len(written["runs"]), len(written["pairs"])) == (True, 5, 10)
