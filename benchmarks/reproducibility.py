@@ -151,7 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--select", action="append", default=[], help="claim ids with * and ?; all if not given")
     parser.add_argument("--setting", default="digits")
     parser.add_argument("--out", type=Path, help="also write JSON here")
-    parser.add_argument("--runs", type=Path, help="keep finished runs in this folder; what is there is not run again")
+    parser.add_argument("--runs", type=Path, help="keep finished runs here, for the same command again")
     options = parser.parse_args(arguments)
     kinds = [(python, threads) for python in (sys.executable, *options.python) for threads in options.threads or (1, 2)]
     outcomes = []
