@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
+import msgspec
 import pytest
 
 from resbench import calibration
-from resbench.calibration import false_alarms, read_seeds, record_seeds, seeds_path
+from resbench.calibration import claim_powers, false_alarms, read_seeds, record_seeds, seeds_path, source_of
 from resbench.claims import find, load_claims, select
 from resbench.claims.lock import fingerprint
+from resbench.claims.model import Between, Within
 from resbench.errors import NotMeasured, UserError
 from resbench.plan import items_of
 from resbench.records.aside import noticing
 from resbench.records.locking import held
 from resbench.records.places import baselines
 from resbench.records.seeds import write_seed
+from resbench.training.recipes import load_recipes
 
 
 def test_every_trained_claim_has_its_seeds() -> None:
@@ -34,7 +38,63 @@ def test_a_changed_claim_has_no_record(monkeypatch: pytest.MonkeyPatch) -> None:
     claim = find(load_claims(), "huang-heatmap")
     assert "digits" in false_alarms(claim)
     monkeypatch.setattr(calibration, "fingerprint", lambda claim: fingerprint(claim)[::-1])
-    assert false_alarms(claim) == {}
+    assert false_alarms(claim) == {"digits": {"seeds": 0, "stale": 10}}
+    assert claim_powers(claim) == {}
+
+
+def test_seeds_of_other_networks_or_data_are_stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    claim = find(load_claims(), "huang-heatmap")
+    (item,) = (one for one in items_of([claim], settings=("digits",)))
+    record = read_seeds(seeds_path("digits"))
+    for index, seed in enumerate(record["seeds"].values()):
+        seed["claims"]["huang-heatmap"]["source"] = source_of(item) if index else "0123456789abcdef"
+    for number, seed in record["seeds"].items():
+        write_seed(tmp_path, "digits", int(number), {}, seed["claims"])
+    monkeypatch.setattr(calibration, "seeds_path", lambda setting: tmp_path)
+    found = false_alarms(claim)["digits"]
+    assert (found["seeds"], found["stale"]) == (9, 1)
+    monkeypatch.setattr(calibration, "NETWORKS", calibration.NETWORKS + 1)
+    assert false_alarms(claim)["digits"] == {"seeds": 0, "stale": 10}
+
+
+@pytest.mark.parametrize("changed", ["recipe", "data", "experiment"])
+def test_what_raw_values_come_from(changed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (item,) = items_of([find(load_claims(), "huang-heatmap")], settings=("digits",))
+    before = source_of(item)
+    assert source_of(item) == before
+    if changed == "recipe":
+        recipes = load_recipes("digits")
+        other = {name: msgspec.structs.replace(recipe, batch=recipe.batch + 1) for name, recipe in recipes.items()}
+        monkeypatch.setattr("resbench.training.recipes.load_recipes", lambda setting: other)
+    elif changed == "data":
+        monkeypatch.setattr("resbench.data.load_dataset", lambda setting: SimpleNamespace(fingerprint="another"))
+    else:
+        monkeypatch.setattr(calibration, "VERSIONS", {"evaluation": 9})
+    assert source_of(item) != before
+
+
+def test_the_power_of_a_claim_with_two_checks() -> None:
+    """One list of powers a check; the median of these margins is a real one, of the seeds recorded."""
+    share, length = claim_powers(find(load_claims(), "veit-effective-paths-5-17"))["digits"]
+    assert [(one.way, one.factor, len(one.margins)) for one in share] == [("fall", False, 10)]
+    assert [(one.way, one.factor, len(one.margins)) for one in length] == [("rise", False, 10)]
+    entries = [
+        seed["claims"]["veit-effective-paths-5-17"] for seed in read_seeds(seeds_path("digits"))["seeds"].values()
+    ]
+    assert share[0].margins == pytest.approx([entry["checks"][0]["interval"][0] - 80.0 for entry in entries])
+    assert length[0].margins == pytest.approx([17.0 - entry["checks"][1]["interval"][1] for entry in entries])
+
+
+def test_every_claim_has_its_power() -> None:
+    """As many powers as bounds, and each above nothing: what holds on every seed has room on every seed."""
+    claims = load_claims()
+    for item in items_of(claims, kinds=("trained",), settings=("digits",)):
+        found = claim_powers(find(claims, item.claim.id))["digits"]
+        assert len(found) == len(item.claim.expect)
+        for expectation, each in zip(item.claim.expect, found, strict=True):
+            two_sided = isinstance(expectation.compare, Between | Within)
+            assert len(each) == (2 if two_sided else 1), item.id
+            assert all(min(one.margins) >= one.floor for one in each), item.id
 
 
 def test_alarms_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,6 +125,7 @@ def test_seeds_are_recorded_one_by_one(tmp_path: Path, one_claim: Path) -> None:
     (entry,) = read_seeds(tmp_path / "seeds")["seeds"]["0"]["claims"].values()
     assert entry["status"] == "HOLDS"
     assert entry["checks"][0]["interval"][0] > 0
+    assert entry["source"] == source_of(items_of(calibration.load_claims(), settings=("digits",))[0])
     assert not list((tmp_path / "cache").rglob("*.npz")), "a recorded seed leaves nothing behind"
 
 

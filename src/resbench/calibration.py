@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resbench.claims.loader import load_claims
+from resbench.claims.loader import load_claims, resolve_quantity
 from resbench.claims.lock import fingerprint
 from resbench.claims.model import Claim
 from resbench.errors import Damaged, UserError
+from resbench.experiments.reading import requests_of
 from resbench.judge import Status, judge_claim
+from resbench.judging.power import Power, powers
 from resbench.plan import Item, Run, items_of, partial_results
 from resbench.records.aside import set_aside
 from resbench.records.environment import environment
@@ -18,8 +22,9 @@ from resbench.records.locking import Held, held
 from resbench.records.measurement import Measurement
 from resbench.records.places import baselines
 from resbench.records.seeds import OLD, decode_seed, read_seed_records, seed_path, write_seed
+from resbench.records.versions import NETWORKS, VERSIONS
 
-__all__ = ["false_alarms", "read_seeds", "record_seeds"]
+__all__ = ["Seeds", "claim_powers", "false_alarms", "read_seeds", "record_seeds", "seeds_of", "source_of"]
 
 
 def seeds_path(setting: str) -> Path:
@@ -94,7 +99,8 @@ def _entry(item: Item, outcomes: Sequence[Measurement | Exception]) -> dict[str,
         if isinstance(outcome, Measurement) and outcome.samples:
             entry["samples"] = dict(outcome.samples)
         checks.append({**entry, "status": judgement.status.value})
-    return {"fingerprint": fingerprint(item.claim), "status": verdict.status.value, "checks": checks}
+    about = {"fingerprint": fingerprint(item.claim), "source": source_of(item)}
+    return {**about, "status": verdict.status.value, "checks": checks}
 
 
 def _seed_of(setting: str, folder: Path) -> int:
@@ -109,28 +115,92 @@ def _seed_of(setting: str, folder: Path) -> int:
     return read_seed(folder / str(next(iter(index.values()))["file"]))
 
 
-def false_alarms(claim: Claim) -> dict[str, Mapping[str, float]]:
-    """How often a claim's verdict was not HOLDS over the recorded fresh seeds, by setting.
+@dataclass(frozen=True)
+class Seeds:
+    """What is recorded of one claim in one setting.
 
-    Each entry: ``seeds``, ``alarms``, and ``upper``, the 95 % upper bound (Clopper-Pearson) of the false-alarm
-    probability.  Only seeds recorded for the claim as it now stands count.
+    ``item``: the claim with its expectations there.  ``entries``: of the seeds that fit it as it now stands, those that
+    were NOT_MEASURED left out.  ``stale``: how many were recorded for another version of the claim, or of other
+    networks, data or experiments.
     """
-    found: dict[str, Mapping[str, float]] = {}
+
+    item: Item
+    entries: list[dict[str, Any]]
+    stale: int
+
+
+def seeds_of(claim: Claim) -> dict[str, Seeds]:
+    """The recorded seeds of a trained claim, by setting."""
+    found: dict[str, Seeds] = {}
     for setting in claim.settings:
         path = seeds_path(setting)
         if not path.exists():
             continue
-        restricted = [item for item in items_of([claim], settings=(setting,)) if item.claim.expect[0].kind == "trained"]
-        if not restricted:
-            continue
-        current = fingerprint(restricted[0].claim)
-        entries = [seed["claims"].get(claim.id) for seed in read_seeds(path)["seeds"].values()]
-        statuses = [entry["status"] for entry in entries if entry and entry["fingerprint"] == current]
-        judged = [status for status in statuses if status != Status.NOT_MEASURED]
-        if judged:
+        for item in items_of([claim], settings=(setting,)):
+            recorded = [seed["claims"].get(claim.id) for seed in read_seeds(path)["seeds"].values()]
+            entries = [entry for entry in recorded if entry]
+            if item.claim.expect[0].kind == "trained" and entries:
+                fitting = [entry for entry in entries if _fits(entry, item)]
+                judged = [entry for entry in fitting if entry["status"] != Status.NOT_MEASURED]
+                found[setting] = Seeds(item, judged, len(entries) - len(fitting))
+    return found
+
+
+def _fits(entry: Mapping[str, Any], item: Item) -> bool:
+    """Whether an entry is of the claim, networks, data and experiments as they are; older ones have no ``source``."""
+    same = entry["fingerprint"] == fingerprint(item.claim)
+    return same and ("source" not in entry or entry["source"] == source_of(item))
+
+
+def source_of(item: Item) -> str:
+    """A hash of what raw values come from: recipes and code of the networks, data, versions of the experiments."""
+    from resbench.data import load_dataset
+    from resbench.training.recipes import load_recipes
+
+    recipes = load_recipes(item.setting)
+    lines = [f"networks {NETWORKS}", f"data {load_dataset(item.setting).fingerprint}"]
+    for expectation in item.claim.expect:
+        for named in requests_of(resolve_quantity(expectation.quantity), expectation.params):
+            for request in named if isinstance(named, list) else [named]:
+                recipe = recipes.get(request.network)
+                lines.append(f"{request.network} {None if recipe is None else recipe.fingerprint}")
+                lines.append(f"{request.experiment} {VERSIONS.get(request.experiment)}")
+    return hashlib.sha256("\n".join(sorted(set(lines))).encode()).hexdigest()[:16]
+
+
+def false_alarms(claim: Claim) -> dict[str, Mapping[str, float]]:
+    """How often a claim's verdict was not HOLDS over the recorded fresh seeds, by setting.
+
+    Each entry: ``seeds``, ``alarms``, their ``probability`` (the share), and ``upper``, the 95 % upper bound
+    (Clopper-Pearson) of it.  Only seeds recorded for the claim as it now stands count; of the others there is the
+    number, ``stale``.
+    """
+    found: dict[str, Mapping[str, float]] = {}
+    for setting, recorded in seeds_of(claim).items():
+        counts = {"stale": recorded.stale} if recorded.stale else {}
+        seeds = len(recorded.entries)
+        if seeds:
             from resbench.statistics import clopper_pearson
 
-            alarms = sum(status != Status.HOLDS for status in judged)
-            upper = clopper_pearson(alarms, len(judged), 0.90)[1]
-            found[setting] = {"seeds": len(judged), "alarms": alarms, "upper": upper}
+            alarms = sum(entry["status"] != Status.HOLDS for entry in recorded.entries)
+            upper = clopper_pearson(alarms, seeds, 0.90)[1]
+            found[setting] = {"seeds": seeds, "alarms": alarms, "probability": alarms / seeds, "upper": upper, **counts}
+        elif counts:
+            found[setting] = {"seeds": 0, **counts}
+    return found
+
+
+def claim_powers(claim: Claim) -> dict[str, list[list[Power]]]:
+    """How small an effect each of a claim's expectations can see, from the recorded fresh seeds, by setting.
+
+    Each list has an entry for every expectation in that setting, in their order: its powers towards each bound.
+    """
+    found: dict[str, list[list[Power]]] = {}
+    for setting, recorded in seeds_of(claim).items():
+        if recorded.entries:
+            checks = zip(*(entry["checks"] for entry in recorded.entries), strict=True)
+            found[setting] = [
+                powers(expectation.compare, [(check["measured"], check["interval"]) for check in column])
+                for expectation, column in zip(recorded.item.claim.expect, checks, strict=True)
+            ]
     return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 import tempfile
 import time
@@ -12,15 +11,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resbench.claims import Claim, load_claims
+from resbench.claims import load_claims
 from resbench.claims import select as select_claims
 from resbench.errors import UserError
 from resbench.judge import Verdict, exit_code
+from resbench.judging.waivers import judge_waivers, waived
+from resbench.measuring.refresh import Refresh, judge_refreshed
 from resbench.plan import TARGET, Item, Run, items_of, kept_of_target, partial_results, target_items_of
 from resbench.progress import MeasurementProgress
 from resbench.records.environment import environment
 from resbench.records.partial import PartialResults
-from resbench.records.places import baselines, check_writable, write_atomically
+from resbench.records.places import baselines, check_writable
+from resbench.records.results import Request
+from resbench.records.waivers import chosen_waivers, today
+from resbench.reporting import Report, show, terminal_width
 from resbench.retraining import retrained_folders
 from resbench.targets.options import TargetOptions
 
@@ -60,6 +64,8 @@ class Options:
     out: Path | None = None
     sequential: bool = False
     alpha: float | None = None
+    waivers: Path | None = None
+    refresh: Refresh | None = None
     target: TargetOptions = field(default_factory=TargetOptions)
 
 
@@ -80,6 +86,7 @@ def run_check(options: Options) -> int:
         raise UserError(f"the selected claims assert nothing there; {hint}")
     check_device(options.device)
     check_writable(options.out)
+    waivers = chosen_waivers(options.waivers, Path())
     started = time.perf_counter()  # the wall clock may jump
     target, sequential = None, _sequential(options)
     if of_target:
@@ -89,11 +96,19 @@ def run_check(options: Options) -> int:
         with tempfile.TemporaryDirectory(prefix="resbench-") as scratch:
             folders = retrained_folders(items, options.seed, Path(scratch))
             verdicts = judge_items(items, folders, options.device, sequential)
+    elif options.refresh is not None:
+        verdicts = judge_refreshed(items, lambda some: _judged(some, {}, options.device, None), options.refresh)
     else:
         chosen = {} if options.checkpoints is None else {"digits": options.checkpoints}
         verdicts = judge_items(items, chosen, options.device, sequential)
-    _report(verdicts, claims, options, started, target, sequential)
-    return exit_code(verdicts, options.strict)
+    where = environment() if target is None else {**environment(), "target": target.to_json()}
+    day = today()
+    verdicts = [waived(verdict, waivers, day) for verdict in verdicts]
+    whole = not (options.retrain or options.checkpoints is not None or options.kinds)
+    uses = judge_waivers(waivers, verdicts, claims, today=day, target=of_target, whole=whole)
+    record = None if sequential is None else sequential.to_json(verdicts)
+    show(Report(verdicts, claims, uses, where, record, started), options.format, options.out)
+    return exit_code(verdicts, options.strict, uses)
 
 
 def check(
@@ -165,6 +180,9 @@ def _check_usage(options: Options) -> None:
     if options.target.target and (options.retrain or options.checkpoints is not None):
         name = "--retrain" if options.retrain else "--checkpoints"
         raise UserError(f"{name} is for resbench's own networks and excludes --target")
+    if options.refresh is not None and (options.target.target or options.retrain or options.sequential):
+        name = "--target" if options.target.target else "--retrain" if options.retrain else "--sequential"
+        raise UserError(f"--refresh measures resbench's own recorded evidence again and excludes {name}")
     if options.seed is not None and not (options.retrain or options.target.target):
         raise UserError("--seed goes with --retrain or --target")
     if options.retrain and options.checkpoints is not None:
@@ -236,12 +254,19 @@ def judge_items(
     items: Sequence[Item], folders: Mapping[str, Path], device: str, sequential: Sequential | None = None
 ) -> list[Verdict]:
     """The verdicts on ``items``, with a progress bar; an interrupted run's measurements are kept and reused."""
+    return _judged(items, folders, device, sequential)[0]
+
+
+def _judged(
+    items: Sequence[Item], folders: Mapping[str, Path], device: str, sequential: Sequential | None
+) -> tuple[list[Verdict], dict[str, list[Request]]]:
+    """The verdicts, and what was stale for them, by setting."""
     partial = _partial(items, folders, device)
     with MeasurementProgress() as progress:
         run = Run(items, folders=folders, device=device, partial=partial, listener=progress, sequential=sequential)
         verdicts = run.verdicts()
     _ended(partial, sequential)
-    return verdicts
+    return verdicts, run.stale()
 
 
 def _ended(partial: PartialResults | None, sequential: Sequential | None) -> None:
@@ -272,42 +297,3 @@ def _partial(items: Sequence[Item], folders: Mapping[str, Path], device: str) ->
     known = {s: folders.get(s) or baselines() / "checkpoints" / s for s in settings}
     present = {setting: folder for setting, folder in known.items() if folder.is_dir()}
     return partial_results(present, device) if present else None
-
-
-def terminal_width() -> int:
-    """The columns to fill: the terminal's, 80 where there is none."""
-    return max(80, shutil.get_terminal_size((80, 24)).columns)
-
-
-def _report(
-    verdicts: Sequence[Verdict],
-    claims: Sequence[Claim],
-    options: Options,
-    started: float,
-    target: UserTarget | None,
-    sequential: Sequential | None,
-) -> None:
-    import datetime
-
-    from resbench.reports import junit, markdown, table, to_json
-    from resbench.reports.sequential import sequential_text
-
-    seconds = time.perf_counter() - started
-    timestamp = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=seconds)
-    where = environment() if target is None else {**environment(), "target": target.to_json()}
-    record = None if sequential is None else sequential.to_json(verdicts)
-
-    def rendered(form: str) -> str:
-        if form == "json":
-            return to_json(verdicts, where, record)
-        if form == "junit":
-            return junit(verdicts, seconds=seconds, timestamp=timestamp, sequential=record)
-        if form == "md":
-            return markdown(verdicts, claims, where, record)
-        text = table(verdicts, claims, width=terminal_width(), colour=sys.stdout.isatty())
-        return text if record is None else f"{text}\n\n{sequential_text(record, width=terminal_width())}"
-
-    if options.out is not None:
-        for form, name in (("json", "verdicts.json"), ("junit", "junit.xml"), ("md", "verdicts.md")):
-            write_atomically(options.out / name, rendered(form).encode())
-    print(rendered(options.format))

@@ -93,8 +93,16 @@ def check(
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="NOT_MEASURED fails as well.")] = False,
     checkpoints: Annotated[
-        Path | None, typer.Option("--checkpoints", help="Judge the networks of `resbench train --out` instead.")
+        Path | None,
+        typer.Option(
+            "--checkpoints",
+            help="Judge the networks of `resbench train --out` instead; with --refresh: a study's folder of weights.",
+        ),
     ] = None,
+    refresh: Annotated[
+        bool,
+        typer.Option("--refresh", help="Measure again what is STALE, and only that; --data says on which images."),
+    ] = False,
     target: Target = "",
     checkpoint: Checkpoint = None,
     data: Data = "",
@@ -123,6 +131,10 @@ def check(
             "--alpha", min=0.0001, max=0.5, help="With --sequential: chance of a false verdict on a statement (0.05)."
         ),
     ] = None,
+    waivers: Annotated[
+        Path | None,
+        typer.Option("--waivers", metavar="FILE", help="Waivers; the repository's waivers.toml if not given."),
+    ] = None,
     device: Device = "cpu",
     format: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.table,
     out: Annotated[
@@ -131,21 +143,24 @@ def check(
 ) -> None:
     """Judge claims.
 
-    Exit code 0: every selected claim HOLDS (or is not measured, without --strict); 1: at least one is VIOLATED,
-    INCONCLUSIVE, STALE or ERROR; 2: bad usage or bad input.
+    Exit code 0: every selected claim HOLDS or is WAIVED (or is not measured, without --strict); 1: at least one is
+    VIOLATED, INCONCLUSIVE, STALE or ERROR, or a waiver is unused or expired; 2: bad usage or bad input.
 
     Example: resbench check --select 'veit-single-*' --setting digits
 
     Example: resbench check --target mypackage.models:build --input 3x32x32
+
+    Example: resbench check --refresh --setting cifar10 --data cifar10:data
     """
     from resbench.checking import Options, run_check
+    from resbench.measuring.refresh import Refresh
     from resbench.targets.options import TargetOptions
 
     described = TargetOptions(
         target=target,
         checkpoint=checkpoint,
-        data=data,
-        download=download,
+        data="" if refresh else data,
+        download=download and not refresh,
         mean=mean,
         std=std,
         input=input,
@@ -165,12 +180,14 @@ def check(
         retrain=retrain,
         seed=seed,
         strict=strict,
-        checkpoints=checkpoints,
+        checkpoints=None if refresh else checkpoints,
         device=device,
         format=format.value,
         out=out,
         sequential=sequential,
         alpha=alpha,
+        waivers=waivers,
+        refresh=Refresh(data, download, checkpoints, device) if refresh else None,
         target=described,
     )
     kept = "what single deletions have shown is kept for the next run" if sequential else "nothing is kept"
@@ -241,22 +258,24 @@ def claims_list(format: JsonOption = ListFormat.table) -> None:
 
 @claims_app.command("show")
 def claims_show(id: str, format: JsonOption = ListFormat.table) -> None:
-    """One claim, whole: statement, source, expectations and where their tolerances come from."""
+    """One claim, whole: statement, source, expectations, where their tolerances come from, and what it can see."""
     import json
 
-    from resbench.calibration import false_alarms
+    from resbench.calibration import claim_powers, false_alarms
     from resbench.checking import terminal_width
     from resbench.claims import find, load_claims
     from resbench.reports import claim_details
 
     claim = find(load_claims(), id)
-    alarms = false_alarms(claim)
+    alarms, powers = false_alarms(claim), claim_powers(claim)
     if format is ListFormat.json:
         import msgspec
 
-        print(json.dumps({**msgspec.to_builtins(claim), "kind": claim.kind, "false_alarm": alarms}, indent=1))
+        seen = {setting: [[one.to_json() for one in each] for each in found] for setting, found in powers.items()}
+        whole = {**msgspec.to_builtins(claim), "kind": claim.kind, "false_alarm": alarms, "power": seen}
+        print(json.dumps(whole, indent=1))
     else:
-        print(claim_details(claim, width=terminal_width(), false_alarm=alarms))
+        print(claim_details(claim, width=terminal_width(), false_alarm=alarms, power=powers))
 
 
 @claims_app.command("lock")

@@ -14,6 +14,7 @@ from resbench.claims.model import Claim, Expectation
 from resbench.errors import NotMeasured, Stale
 from resbench.judging.compare import Judgement, Status, compare
 from resbench.judging.values import expected_text
+from resbench.judging.waivers import Use, Waived
 from resbench.records.measurement import Measurement
 
 __all__ = [
@@ -79,7 +80,7 @@ class Verdict:
     """What became of one claim in one setting.
 
     ``measured``, ``expected``, ``interval`` and ``unit`` are those of the check that decided.
-    ``breaks`` says what usually breaks the claim.
+    ``breaks`` says what usually breaks the claim.  ``waiver``: where there is one for what went wrong.
     """
 
     id: str
@@ -96,6 +97,7 @@ class Verdict:
     statement: str
     breaks: str
     checks: tuple[Check, ...]
+    waiver: Waived | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -111,6 +113,7 @@ class Verdict:
             "source": self.source,
             "message": self.message,
             "checks": [check.to_json() for check in self.checks],
+            **({} if self.waiver is None else {"waiver": self.waiver.to_json()}),
         }
 
 
@@ -184,13 +187,15 @@ def _check(expectation: Expectation, outcome: Measurement | Exception) -> Check:
     return Check(judgement, expectation.quantity, expectation.params, expectation.unit, method, n, detail)
 
 
-def exit_code(verdicts: Sequence[Verdict], strict: bool) -> int:
+def exit_code(verdicts: Sequence[Verdict], strict: bool, waivers: Sequence[Use] = ()) -> int:
     """0 where nothing failed; 1 for any VIOLATED, INCONCLUSIVE, STALE or ERROR, for NOT_MEASURED where ``strict``.
 
-    No verdict at all is 1: a run that judged nothing has shown nothing.
+    A waiver that is unused or expired is 1 as well, and so is no verdict at all: a run that judged nothing has shown
+    nothing.
     """
     failures = _FAILURES | {Status.NOT_MEASURED} if strict else _FAILURES
-    return int(not verdicts or any(verdict.status in failures for verdict in verdicts))
+    failed = any(verdict.status in failures for verdict in verdicts) or any(use.red for use in waivers)
+    return int(failed or not verdicts)
 
 
 def summary(verdicts: Sequence[Verdict]) -> dict[str, int]:

@@ -193,6 +193,10 @@ class Run:
         """Judge every item, in order."""
         return [self.verdict(item) for item in self.items]
 
+    def stale(self) -> dict[str, list[Request]]:
+        """By setting, what the items judged so far read that is STALE."""
+        return {setting: found for setting, lab in self._labs.items() if (found := lab.stale())}
+
     def finish(self) -> None:
         """Forget the measurements kept for the case of an interruption."""
         if self._partial is not None:

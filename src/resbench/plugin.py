@@ -18,17 +18,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from resbench.plugin_options import add_options, check_options, sequential_options, target_options
+from resbench.plugin_options import add_options, check_options, sequential_options, target_options, waivers_of
 
 if TYPE_CHECKING:
     from resbench.experiments.sequential import Sequential
     from resbench.judge import Verdict
+    from resbench.judging.waivers import Use
     from resbench.plan import Item, Run
+    from resbench.records.waivers import Waiver
 
 _RUN: pytest.StashKey[Run] = pytest.StashKey()
 _ITEMS: pytest.StashKey[list[Item]] = pytest.StashKey()
 _VERDICT: pytest.StashKey[Verdict] = pytest.StashKey()
 _SEQUENTIAL: pytest.StashKey[Sequential | None] = pytest.StashKey()
+_WAIVERS: pytest.StashKey[Sequence[Waiver]] = pytest.StashKey()
+_USES: pytest.StashKey[list[Use]] = pytest.StashKey()
 _PARAMETER = "claim_item"
 
 
@@ -59,6 +63,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     session.config.stash[_ITEMS] = _claim_items(session.items)
+    if session.config.stash[_ITEMS]:
+        _waivers(session.config)  # a file that is none ends the run before anything is measured
 
 
 def _claim_items(tests: Sequence[pytest.Item]) -> list[Item]:
@@ -70,6 +76,18 @@ def _claim_items(tests: Sequence[pytest.Item]) -> list[Item]:
     return found
 
 
+def _waivers(config: pytest.Config) -> Sequence[Waiver]:
+    """Read once a process."""
+    from resbench.errors import UserError
+
+    if _WAIVERS not in config.stash:
+        try:
+            config.stash[_WAIVERS] = waivers_of(config)
+        except UserError as error:
+            pytest.exit(f"resbench: {error}", returncode=2)
+    return config.stash[_WAIVERS]
+
+
 @pytest.fixture
 def claim_item(request: pytest.FixtureRequest) -> Item:
     """The claim and setting of this test."""
@@ -79,19 +97,23 @@ def claim_item(request: pytest.FixtureRequest) -> Item:
 
 @pytest.fixture
 def claim_verdict(claim_item: Item, request: pytest.FixtureRequest) -> Verdict:
-    """The verdict on this test's claim; experiments run once a session, for all collected claims."""
+    """The verdict on this test's claim, waivers applied; experiments run once a session, for all collected claims."""
     from resbench.errors import UserError
+    from resbench.judging.waivers import waived
+    from resbench.records.waivers import today
 
     config = request.config
     try:
         if _RUN not in config.stash:
             config.stash[_RUN] = _new_run(config)
-        verdict = config.stash[_RUN].verdict(claim_item)
+        verdict = waived(config.stash[_RUN].verdict(claim_item), _waivers(config), today())
     except UserError as error:
         pytest.exit(f"resbench: {error}", returncode=2)
     request.node.stash[_VERDICT] = verdict
     shown = {"version": verdict.version, "status": verdict.status.value, "value": verdict.measured}
     shown |= {"interval": verdict.interval, "expected": verdict.expected, "unit": verdict.unit}
+    if verdict.waiver is not None:
+        shown |= {f"waiver_{name}": value for name, value in verdict.waiver.to_json().items()}
     sequential = config.stash[_SEQUENTIAL]
     if sequential is not None:
         from resbench.reports.sequential import images_of
@@ -173,23 +195,34 @@ def pytest_runtest_makereport(
     return report
 
 
-def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pytest.Config) -> None:
-    reports = [report for found in terminalreporter.stats.values() for report in found]
-    rows = [report.resbench_verdict for report in reports if hasattr(report, "resbench_verdict")]
-    if not rows:
-        return
-    from resbench.claims import load_claims
+def _reported(config: pytest.Config) -> tuple[list[Any], list[Verdict]]:
+    """The reports of claims so far, in every process of the run, and their verdicts."""
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    stats = {} if terminal is None else terminal.stats
+    reports = [report for found in stats.values() for report in found if hasattr(report, "resbench_verdict")]
+    if not reports:
+        return [], []
     from resbench.judge import Status, Verdict
-    from resbench.reports import table
 
     verdicts = []
-    for row in rows:
-        row = {key: value for key, value in row.items() if key != "checks"}
+    for report in reports:
+        row = {key: value for key, value in report.resbench_verdict.items() if key not in ("checks", "waiver")}
         row["interval"] = None if row["interval"] is None else tuple(row["interval"])
         verdicts.append(Verdict(**{**row, "status": Status(row["status"]), "checks": ()}))
+    return reports, verdicts
+
+
+def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pytest.Config) -> None:
+    reports, verdicts = _reported(config)
+    if not verdicts:
+        return
+    from resbench.claims import load_claims
+    from resbench.reports import table
+
     terminalreporter.section("claims")
-    width = max(80, terminalreporter._tw.fullwidth)
-    terminalreporter.write_line(table(verdicts, load_claims(), width=width, colour=terminalreporter._tw.hasmarkup))
+    width, colour = max(80, terminalreporter._tw.fullwidth), terminalreporter._tw.hasmarkup
+    uses = config.stash.get(_USES, [])
+    terminalreporter.write_line(table(verdicts, load_claims(), width=width, colour=colour, waivers=uses))
     spent = [report.resbench_sequential for report in reports if hasattr(report, "resbench_sequential")]
     if spent:
         from resbench.reports.sequential import joined, spent_text
@@ -198,8 +231,26 @@ def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pyte
         terminalreporter.write_line("\n".join(["", *wrap(spent_text(joined(spent)), width)]))
 
 
+def _judge_waivers(session: pytest.Session) -> None:
+    """Unused and expired waivers fail the run; only the process that knows all verdicts can tell."""
+    config = session.config
+    _, verdicts = _reported(config)
+    if not verdicts or hasattr(config, "workerinput"):
+        return
+    from resbench.claims import load_claims
+    from resbench.judging.waivers import judge_waivers
+    from resbench.records.waivers import today
+
+    target, whole = bool(target_options(config).target), not config.getoption("resbench_retrain")
+    uses = judge_waivers(_waivers(config), verdicts, load_claims(), today=today(), target=target, whole=whole)
+    config.stash[_USES] = uses
+    if any(use.red for use in uses) and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """A run that ended leaves no measurements behind; an interrupted one does, and the next run reuses them."""
+    _judge_waivers(session)
     run = session.config.stash.get(_RUN, None)
     if run is not None and exitstatus != pytest.ExitCode.INTERRUPTED:
         run.finish()

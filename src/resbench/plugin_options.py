@@ -9,9 +9,10 @@ import pytest
 
 if TYPE_CHECKING:
     from resbench.experiments.sequential import Sequential
+    from resbench.records.waivers import Waiver
     from resbench.targets.options import TargetOptions
 
-__all__ = ["add_options", "check_options", "sequential_options", "target_options"]
+__all__ = ["add_options", "check_options", "sequential_options", "target_options", "waivers_of"]
 
 _TARGET_OPTIONS = {
     "target": "judge this network: MODULE:CALLABLE, a zoo name, torchvision:NAME, timm:NAME, transformers:NAME",
@@ -29,6 +30,7 @@ _TARGET_OPTIONS = {
 }
 
 _SEQUENTIALLY = "stop single deletions as soon as the verdicts are decided"
+_WAIVERS = "file of waivers (default: waivers.toml in the root folder of the tests, or above it in the repository)"
 _ALPHA = "with --resbench-sequential: chance of a false verdict on a statement (default: 0.05)"
 
 
@@ -48,6 +50,8 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini("resbench_sequential", f"{_SEQUENTIALLY} (as --resbench-sequential)", type="bool", default=False)
     group.addoption("--resbench-alpha", default=None, metavar="ALPHA", help=_ALPHA)
     parser.addini("resbench_alpha", f"{_ALPHA} (as --resbench-alpha)", default="")
+    group.addoption("--resbench-waivers", default=None, metavar="FILE", help=_WAIVERS)
+    parser.addini("resbench_waivers", f"{_WAIVERS} (as --resbench-waivers)", default="")
     for name, text in _TARGET_OPTIONS.items():
         action = "append" if name == "units" else "store"
         group.addoption(f"--resbench-{name}", action=action, default=None, metavar=name.upper(), help=text)
@@ -91,6 +95,19 @@ def sequential_options(config: pytest.Config) -> Sequential | None:
     except ValueError:
         raise UserError(f"--resbench-alpha {text}: not a number") from None
     return sequential_run(alpha, config.getoption("resbench_seed") or 0, "--resbench-alpha")
+
+
+def waivers_of(config: pytest.Config) -> list[Waiver]:
+    """The waivers of the file that is named, in the configuration file from its folder on, or found.
+
+    Raises:
+        UserError: the file cannot be read, or is not one of waivers.
+    """
+    from resbench.records.waivers import chosen_waivers
+
+    given = config.getoption("resbench_waivers")
+    text = str(config.getini("resbench_waivers") if given is None else given).strip()
+    return chosen_waivers(_root(config, "waivers") / text if text else None, config.rootpath)
 
 
 def _given(config: pytest.Config, name: str) -> str:

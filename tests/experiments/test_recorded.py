@@ -72,6 +72,45 @@ def test_a_network_on_other_images_than_the_setting_is_stale(tmp_path: Path) -> 
         lab.result(Request("single_deletion", "resnet32"))
 
 
+STUDY = """\
+schema = 1
+setting = "cifar10-public"
+experiments = ["single_deletion"]
+
+[[network]]
+name = "resnet56"
+target = "mymodel:build"
+checkpoint = "weights.safetensors"
+source = "made up"
+published_error = 6.61
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field"),
+    [
+        ("mymodel:build", "mymodel:other", "target"),
+        ("made up", "another author", "source"),
+        ("6.61", "7.0", "published error"),
+    ],
+)
+def test_a_record_of_another_network_than_the_study_names_is_stale(
+    tmp_path: Path, old: str, new: str, field: str
+) -> None:
+    folder = tmp_path / "baselines" / "claims" / SETTING
+    record(folder, source="made up")
+    assert RecordedLab(SETTING, folder).result(REQUEST), "no study beside the records"
+    study = tmp_path / "examples" / "cifar10_public" / "study.toml"
+    study.parent.mkdir(parents=True)
+    study.write_text(STUDY)
+    assert RecordedLab(SETTING, folder).result(REQUEST)
+    study.write_text(STUDY.replace("resnet56", "resnet20"))
+    assert RecordedLab(SETTING, folder).result(REQUEST), "a study that does not speak of it"
+    study.write_text(STUDY.replace(old, new))
+    with pytest.raises(Stale, match=f"recorded with another {field} than the present study's; `resbench measure"):
+        RecordedLab(SETTING, folder).result(REQUEST)
+
+
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The records of the setting, in baselines of the test's own."""

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from report_samples import RANKS, board, claim, expectation
 
@@ -12,9 +14,11 @@ from resbench.claims.model import (
     Equals,
     Monotone,
     Order,
+    Rank,
     Ratio,
     Within,
 )
+from resbench.judging.power import powers
 from resbench.reports import claim_details, claims_table
 
 
@@ -63,7 +67,9 @@ def test_a_claim_says_what_its_tolerance_is_and_how_often_it_is_wrong() -> None:
         expectation(compare, "digits", "trained", "%", direction="lower", params={"network": "a"}, paper_value="6.61"),
         known_conflicts=["Others found 7."],
     )
-    lines = claim_details(each, false_alarm={"digits": {"seeds": 10, "alarms": 1, "upper": 0.394}}).split("\n")
+    alarms = {"digits": {"seeds": 10, "alarms": 1, "upper": 0.394}}
+    sees = {"digits": [powers(compare, [(6.61, (6.5, 6.75)), (6.5, (6.25, 6.75))])]}
+    lines = claim_details(each, false_alarm=alarms, power=sees).split("\n")
     assert lines[lines.index("expectation: setting digits, kind trained") :] == [
         "expectation: setting digits, kind trained",
         '  measured by  module.function(network = "a")',
@@ -71,8 +77,12 @@ def test_a_claim_says_what_its_tolerance_is_and_how_often_it_is_wrong() -> None:
         "  direction    lower is better",
         "  tolerance    chosen by us: three run-to-run deviations",
         "  paper says   6.61",
-        "  false alarms 1 on 10 fresh seeds: probability at most 39.4 % (95 % upper",
+        "  false alarms 1 on 10 fresh seeds: probability 10 %, at most 39.4 % (95 % upper",
         "               bound)",
+        "  sees         a fall by 0.39 points with probability 67 %, by 0.39 points with",
+        "               probability 67 % (2 seeds)",
+        "  sees         a rise by 0.36 points with probability 67 %, by 0.36 points with",
+        "               probability 67 % (2 seeds)",
         "",
         "known conflicts",
         "- Others found 7.",
@@ -80,6 +90,33 @@ def test_a_claim_says_what_its_tolerance_is_and_how_often_it_is_wrong() -> None:
         "changelog",
         "- 1: first encoded",
     ]
+
+
+@pytest.mark.parametrize(
+    ("compare", "measured", "interval", "words"),
+    [
+        (Ratio(over="a", under="b", at_least=2.0), 10.0, (8.0, 13.0), "a fall by a factor of 4 with probability 50 %"),
+        (Ratio(over="a", under="b", at_most=2.0), 1.0, (0.5, 1.5), "a rise by 0.5 with probability 50 %"),
+        (Rank(statistic="kendall", at_least=0.5), 0.75, (0.7, 0.8), "a fall by 0.2 with probability 50 %"),
+        (Monotone(direction="increasing"), [1, 3], (1.5, 2.5), "a fall of the smallest step by 1.5 s with probability"),
+        (AtMost(bound=2.0), 1.0, (0.5, 1.5), "a rise by 0.5 s with probability 50 %"),
+    ],
+)
+def test_the_smallest_effect_in_words(compare: Any, measured: Any, interval: Any, words: str) -> None:
+    each = claim("veit-x", expectation(compare, "digits", "trained", "s"))
+    text = claim_details(each, power={"digits": [powers(compare, [(measured, interval)])]})
+    assert words in " ".join(text.split())
+
+
+def test_old_seeds_are_said_to_be_old() -> None:
+    each = claim("veit-x", expectation(AtMost(bound=1.0), "digits", "trained", "s"))
+    text = " ".join(claim_details(each, false_alarm={"digits": {"seeds": 0, "stale": 10}}).split())
+    assert (
+        "STALE: 10 recorded seeds of another version of the claim, its networks or data; `resbench calibrate`" in text
+    )
+    some = {"digits": {"seeds": 5, "alarms": 0, "upper": 0.451, "stale": 1}}
+    text = " ".join(claim_details(each, false_alarm=some).split())
+    assert "0 on 5 fresh seeds: probability 0 %, at most 45.1 % (95 % upper bound); STALE: 1 recorded seed of" in text
 
 
 def test_an_unverified_claim_is_flagged() -> None:

@@ -16,7 +16,7 @@ import msgspec
 
 from resbench.claims.loader import resolve_quantity
 from resbench.claims.model import Expectation
-from resbench.errors import NotMeasured, UserError
+from resbench.errors import NotMeasured, Stale, UserError
 from resbench.experiments.reading import requests_of
 from resbench.experiments.threads import one_thread
 from resbench.records.measurement import Measurement
@@ -156,6 +156,10 @@ class Lab:
     def remember(self, request: Request, result: Result | Exception) -> None:
         """Take a result that was measured elsewhere, or why it was not."""
         self._results[request] = result
+
+    def stale(self) -> list[Request]:
+        """What was asked for and is of other networks, data or experiments than the present ones."""
+        return [request for request, found in self._results.items() if isinstance(found, Stale)]
 
     def decide(self, expectation: Expectation, outcome: Measurement | Exception) -> None:
         """From now on this is what ``expectation`` was measured to be."""

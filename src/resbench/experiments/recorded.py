@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from resbench.claims.model import Expectation
 from resbench.errors import NotMeasured, Stale, UserError
@@ -15,6 +15,9 @@ from resbench.records.evidence import Evidence, read_evidence, restored
 from resbench.records.measurement import Measurement
 from resbench.records.results import Request, Result
 from resbench.records.versions import NETWORKS, VERSIONS
+
+if TYPE_CHECKING:
+    from resbench.measuring.study import StudyNetwork
 
 __all__ = ["RUNS_FOR_A_MEDIAN", "TRAINED", "RecordedLab", "has_evidence", "measuring"]
 
@@ -44,7 +47,8 @@ class RecordedLab(Lab):
 
     A network's records must be of one subject, and all networks' of the same images; what differs from the most is
     stale, since lesions and networks are compared image by image.  Those of networks that resbench trained must also
-    be of the present recipe and networks' code (see :mod:`resbench.records.versions`).
+    be of the present recipe and networks' code (see :mod:`resbench.records.versions`); those of others, of the network
+    and the weights that the setting's study names, where there is one beside the records.
 
     Of a network that was trained several times the first run is judged; its test error, where there are
     ``RUNS_FOR_A_MEDIAN``, by the median.
@@ -53,6 +57,7 @@ class RecordedLab(Lab):
     def __init__(self, setting: str, folder: Path):
         super().__init__(setting, folder)
         self._records: dict[Request, Evidence] | None = None
+        self._study: Mapping[str, StudyNetwork] | None = None
 
     def measure_all(self, requests: Iterable[Request]) -> None:
         """Nothing: what is not recorded is not measured here."""
@@ -62,8 +67,8 @@ class RecordedLab(Lab):
 
         Raises:
             NotMeasured: there is no record; the message says which command makes it.
-            Stale: the record is of another version of the experiment or of the networks' code, of another recipe, or of
-                another checkpoint or other data than the rest.
+            Stale: the record is of another version of the experiment or of the networks' code, of another recipe, of
+                another network or weights than the study names, or of another checkpoint or other data than the rest.
             UserError: a record of the setting is damaged or of another schema.
         """
         found = self._results.get(request)
@@ -112,6 +117,8 @@ class RecordedLab(Lab):
                 return "of another recipe than the present one"
             if mine.data != _usual(records, lambda one: one.subject.data):
                 return "on other data than the setting's other records"
+        elif (field := self._unlike_study(evidence)) is not None:
+            return f"with another {field} than the present study's"
         own = [record for record in records if record.network == evidence.network]
         if mine != _usual(own, lambda one: one.subject, lambda one: one.subject.images):
             return "on another checkpoint or data than its other records"
@@ -119,6 +126,23 @@ class RecordedLab(Lab):
         if (mine.labels, mine.images) != usual:
             return f"on other images ({mine.images}) than the setting's ({usual[1]})"
         return None
+
+    def _unlike_study(self, evidence: Evidence) -> str | None:
+        """What the setting's study now says otherwise of a network that others trained."""
+        if self._study is None:
+            from resbench.measuring.study import read_study, study_file
+
+            file = study_file(self.setting, self.folder.parent.parent)  # baselines/claims/SETTING
+            self._study = {one.name: one for one in read_study(file).network} if file.is_file() else {}
+        named, mine = self._study.get(evidence.network), evidence.subject
+        if named is None:
+            return None
+        pairs: dict[str, tuple[object, object]] = {
+            "target": (named.target, mine.target),
+            "source": (named.source, mine.source),
+            "published error": (named.published_error, mine.published_error),
+        }
+        return next((field for field, (wanted, seen) in pairs.items() if wanted != seen), None)
 
     def _runs(self, request: Request) -> list[Result]:
         """All recorded runs of ``request`` that are like the first in all but seed and weights, the first included."""

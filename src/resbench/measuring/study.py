@@ -16,7 +16,7 @@ from resbench.records.results import Request
 from resbench.records.versions import VERSIONS
 from resbench.targets.options import TargetOptions
 
-__all__ = ["Study", "StudyNetwork", "read_study"]
+__all__ = ["Study", "StudyNetwork", "read_study", "study_file"]
 
 
 class StudyNetwork(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -96,6 +96,11 @@ class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             seed=self.seed,
             roots=(root,),
         )
+
+
+def study_file(setting: str, baselines: Path) -> Path:
+    """Where the study of a setting is, beside the ``baselines`` of a repository; an installed package has none."""
+    return baselines.parent / "examples" / setting.replace("-", "_") / "study.toml"
 
 
 def read_study(path: Path) -> Study:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from resbench.claims.model import Claim, Comparator
 from resbench.judge import Status, Verdict
 from resbench.judging.values import expected_text
+from resbench.judging.waivers import Use
 from resbench.reports.verdicts import (
     EXPLAINED,
     Group,
@@ -20,6 +21,7 @@ from resbench.reports.verdicts import (
     on_target,
     unit_of,
 )
+from resbench.reports.waivers import waiver_lines
 from resbench.reports.words import MIN_WIDTH, brief, clauses, cut, expected, figure, place, symbols, wrap
 
 __all__ = ["compact_expected", "compact_measured", "table", "text_count"]
@@ -49,10 +51,18 @@ class _Widths(NamedTuple):
     where: int
 
 
-def table(verdicts: Sequence[Verdict], claims: Sequence[Claim], *, width: int = 80, colour: bool = False) -> str:
+def table(
+    verdicts: Sequence[Verdict],
+    claims: Sequence[Claim],
+    *,
+    width: int = 80,
+    colour: bool = False,
+    waivers: Sequence[Use] = (),
+) -> str:
     """The board, no line wider than ``width`` characters (at least 40).
 
-    ``colour`` adds ANSI sequences, which take no room: the text is the same without them.
+    ``colour`` adds ANSI sequences, which take no room: the text is the same without them.  ``waivers``: what became of
+    each; those that no verdict needed, and those that have expired, are named below the explanations.
     """
     width = max(width, MIN_WIDTH)
     known = {claim.id: claim for claim in claims}
@@ -67,6 +77,7 @@ def table(verdicts: Sequence[Verdict], claims: Sequence[Claim], *, width: int = 
     lines += _in_brief(verdicts, width, colour)
     for group in groups:
         lines += _explanations(group, width, colour)
+    lines += waiver_lines(waivers, width)
     return "\n".join([*lines, *_closing(verdicts, claims, width, colour)])
 
 

@@ -21,8 +21,9 @@ from resbench.claims.model import (
     Ratio,
     Within,
 )
+from resbench.judging.power import LIKELY, MOSTLY, Effect, Power
 from resbench.reports.verdicts import paper_title
-from resbench.reports.words import MIN_WIDTH, clean, cut, unit_suffix, wrap
+from resbench.reports.words import MIN_WIDTH, clean, cut, figure, unit_suffix, wrap
 
 __all__ = ["claim_details", "claims_table"]
 
@@ -82,12 +83,16 @@ def _totals(claims: Sequence[Claim]) -> str:
 
 
 def claim_details(
-    claim: Claim, *, width: int = 80, false_alarm: Mapping[str, Mapping[str, float]] | None = None
+    claim: Claim,
+    *,
+    width: int = 80,
+    false_alarm: Mapping[str, Mapping[str, float]] | None = None,
+    power: Mapping[str, Sequence[Sequence[Power]]] | None = None,
 ) -> str:
     """One claim whole, wrapped to ``width`` (at least 40).
 
-    ``false_alarm``: by setting ``seeds``, ``alarms`` and ``upper`` (95 % bound of the probability, 0 to 1), as
-    measured on fresh seeds.
+    ``false_alarm``: by setting ``seeds``, ``alarms``, their ``probability``, ``upper`` (its 95 % bound) and ``stale``,
+    as measured on fresh seeds.  ``power``: by setting and expectation the smallest effects seen.
     """
     width = max(width, MIN_WIDTH)
     source = f'{cite(claim)} ("{claim.source.title}")' if claim.source else cite(claim)
@@ -106,7 +111,10 @@ def claim_details(
         number = f"expectation {index} of {len(claim.expect)}" if len(claim.expect) > 1 else "expectation"
         lines += ["", *wrap(f"{number}: setting {expectation.setting}, kind {expectation.kind}", width)]
         alarms = (false_alarm or {}).get(expectation.setting)
+        place = [other for other in claim.expect if other.setting == expectation.setting].index(expectation)
+        seen = (power or {}).get(expectation.setting)
         lines += _fields(_expectation(expectation, alarms), width, _GAP)
+        lines += _fields(_effects(expectation, seen[place] if seen else ()), width, _GAP)
     for title, entries in (("known conflicts", claim.known_conflicts), ("changelog", claim.changelog)):
         if entries:
             lines += ["", title, *(line for entry in entries for line in wrap(entry, width, "- "))]
@@ -129,11 +137,41 @@ def _expectation(expectation: Expectation, alarms: Mapping[str, float] | None) -
         ("tolerance", f"{_ORIGINS[expectation.origin]}: {expectation.why}"),
         ("paper says", expectation.paper_value),
     ]
-    if alarms and alarms.get("seeds"):
-        seeds, fired, upper = int(alarms["seeds"]), int(alarms["alarms"]), alarms["upper"]
-        rate = f"{fired} on {seeds} fresh seed{'s' if seeds > 1 else ''}: probability at most {100 * upper:.3g} %"
-        fields.append(("false alarms", f"{rate} (95 % upper bound)"))
+    if alarms:
+        fields.append(("false alarms", _alarms(alarms)))
     return fields
+
+
+def _alarms(alarms: Mapping[str, float]) -> str:
+    seeds, stale = int(alarms["seeds"]), int(alarms.get("stale", 0))
+    old = (
+        f"STALE: {stale} recorded seed{'s' if stale > 1 else ''} of another version of the claim, its networks or data"
+    )
+    if not seeds:
+        return f"{old}; `resbench calibrate` records them anew"
+    fired, upper = int(alarms["alarms"]), alarms["upper"]
+    rate = f"{fired} on {seeds} fresh seed{'s' if seeds > 1 else ''}: probability {100 * fired / seeds:.3g} %"
+    return f"{rate}, at most {100 * upper:.3g} % (95 % upper bound){f'; {old}' if stale else ''}"
+
+
+def _effects(expectation: Expectation, powers: Sequence[Power]) -> list[tuple[str, str]]:
+    """The smallest effects that the expectation sees, towards each bound."""
+    compare = expectation.compare
+    dimensionless = isinstance(compare, Rank | Ratio)
+    unit = "" if dimensionless else unit_suffix("points" if expectation.unit == "%" else expectation.unit)
+    of = " of the smallest step" if isinstance(compare, Monotone | Order) else ""
+    fields = []
+    for power in powers:
+        likely, mostly = (_effect(power.effect(wanted), power, unit) for wanted in (LIKELY, MOSTLY))
+        seeds = len(power.margins)
+        text = f"a {power.way}{of} by {likely}, by {mostly} ({seeds} seed{'s' if seeds > 1 else ''})"
+        fields.append(("sees", text))
+    return fields
+
+
+def _effect(effect: Effect, power: Power, unit: str) -> str:
+    size = f"a factor of {figure(effect.size)}" if power.factor else f"{figure(effect.size)}{unit}"
+    return f"{size} with probability {100 * effect.probability:.0f} %"
 
 
 def _in_words(compare: Comparator, unit: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from resbench.claims.model import Claim
 from resbench.judge import Status, Verdict
+from resbench.judging.waivers import Use
 from resbench.reports.board import compact_expected, compact_measured, text_count
 from resbench.reports.escaping import code as _code
 from resbench.reports.escaping import md as _md
@@ -21,6 +22,7 @@ from resbench.reports.verdicts import (
     label,
     name,
 )
+from resbench.reports.waivers import LABELS
 from resbench.reports.words import clean, place
 
 __all__ = ["markdown"]
@@ -33,15 +35,18 @@ def markdown(
     claims: Sequence[Claim],
     environment: Mapping[str, object],
     sequential: Mapping[str, Any] | None = None,
+    waivers: Sequence[Use] = (),
 ) -> str:
-    """The counts, then what failed, then a table a paper, then what was spent and where it was measured.
+    """The counts, then what failed, the waivers, a table a paper, what was spent and where it was measured.
 
-    ``sequential``: the record of a run that stopped as soon as the verdicts were decided.
+    ``sequential``: the record of a run that stopped as soon as the verdicts were decided.  ``waivers``: what became of
+    each.
     """
     groups = grouped(verdicts, claims)
     known = {claim.id: claim for claim in claims}
     parts = ["# Claims", _md(counts(verdicts, always=(Status.HOLDS, *EXPLAINED, Status.NOT_MEASURED))) + "."]
     parts += [_failure(verdict) for group in groups for verdict in group.verdicts if verdict.status in EXPLAINED]
+    parts += _waivers(waivers)
     for group in groups:
         parts += [f"## {_md(group.title)}", _md(counts(group.verdicts)) + "."]
         parts += [*_table(group, known), *_not_measured(group)]
@@ -73,6 +78,27 @@ def _table(group: Group, known: Mapping[str, Claim]) -> list[str]:
     ]
     headers = ["status", "claim", "measured", "expected", "where"]
     return [tabulate(rows, headers, tablefmt="github", disable_numparse=True)] if rows else []
+
+
+def _waivers(uses: Sequence[Use]) -> list[str]:
+    """Every waiver: what became of it, who answers for it until when, and why."""
+    from tabulate import tabulate  # only here: it takes 80 ms
+
+    if not uses:
+        return []
+    rows = [
+        [
+            LABELS[use.state],
+            _code(use.waiver.name),
+            _md(use.message),
+            _md(use.waiver.owner),
+            str(use.waiver.expiry),
+            _md(use.waiver.reason),
+        ]
+        for use in sorted(uses, key=lambda use: not use.red)
+    ]
+    headers = ["waiver", "claim", "what became of it", "owner", "expiry", "reason"]
+    return ["## Waivers", tabulate(rows, headers, tablefmt="github", disable_numparse=True)]
 
 
 def _spent(record: Mapping[str, Any]) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any
 from resbench.claims.model import Claim
 from resbench.judge import Check, Status, Verdict, summary
 from resbench.judging.values import short
+from resbench.judging.waivers import Use
 from resbench.reports.words import MIN_WIDTH, clean, symbols, unit_suffix, wrap
 
 __all__ = [
@@ -160,6 +161,10 @@ def _remark(message: str, expected: str) -> str:
 def details(verdict: Verdict) -> list[tuple[str, str]]:
     """What there is to say about a verdict, as (title, text): of several checks, each on its own."""
     fields = [("statement", verdict.statement), ("source", verdict.source)]
+    message = verdict.message
+    if verdict.waiver is not None:
+        fields.append(("waiver", verdict.waiver.sentence))
+        message = message.removeprefix(verdict.waiver.opening)
     if len(verdict.checks) > 1:
         fields += [("check", _check_text(check)) for check in verdict.checks]
     else:
@@ -167,7 +172,7 @@ def details(verdict: Verdict) -> list[tuple[str, str]]:
         fields += [
             ("measured", measured),
             ("expected", _expected_text(verdict.expected, verdict.unit)),
-            ("message", _remark(verdict.message, verdict.expected)),
+            ("message", _remark(message, verdict.expected)),
             *(("how", _how(check)) for check in verdict.checks),
         ]
     fields.append(("what usually breaks it", verdict.breaks))
@@ -206,17 +211,22 @@ def _how(check: Check) -> str:
 
 
 def to_json(
-    verdicts: Sequence[Verdict], environment: Mapping[str, object], sequential: Mapping[str, object] | None = None
+    verdicts: Sequence[Verdict],
+    environment: Mapping[str, object],
+    sequential: Mapping[str, object] | None = None,
+    waivers: Sequence[Use] = (),
 ) -> str:
     """The verdicts as strict JSON, schema 1; numbers that JSON lacks become ``"nan"``, ``"inf"`` and ``"-inf"``.
 
-    ``sequential``: the record of a run that stopped as soon as the verdicts were decided.
+    ``sequential``: the record of a run that stopped as soon as the verdicts were decided.  ``waivers``: what became of
+    each, also of those that no verdict needed.
     """
     document = {
         "schema": 1,
         "environment": environment,
         "verdicts": [verdict.to_json() for verdict in verdicts],
         "summary": summary(verdicts),
+        **({"waivers": [use.to_json() for use in waivers]} if waivers else {}),
         **({} if sequential is None else {"sequential": sequential}),
     }
     return json.dumps(strict(document), indent=1, allow_nan=False)

@@ -14,10 +14,12 @@ from resbench.judge import Status, Verdict
 
 @pytest.mark.claims
 def test_claim(claim_verdict: Verdict) -> None:
-    """Passes where the claim HOLDS, is skipped with the reason where it is not measured, else fails and explains."""
+    """Passes where the claim HOLDS, is skipped where not measured, xfails where waived, else fails and explains."""
     from resbench.reports import explain
 
     if claim_verdict.status is Status.NOT_MEASURED:
         pytest.skip(f"NOT_MEASURED: {claim_verdict.message}")
+    if claim_verdict.status is Status.WAIVED:
+        pytest.xfail(f"WAIVED: {claim_verdict.message}")
     if claim_verdict.status is not Status.HOLDS:
         pytest.fail(explain(claim_verdict), pytrace=False)
