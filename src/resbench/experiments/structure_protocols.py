@@ -74,11 +74,11 @@ def _by_hand(network: ResidualNetwork, images: Tensor, gone: int | None) -> Tens
 
 
 def modules_per_deletion(sizes: Sequence[int], units: Sequence[int] = (18, 18, 18), draws: int = 50) -> list[int]:
-    """The distinct numbers of modules that are deleted where so many are asked for, one list after the other."""
+    """The smallest number of different modules that a random deletion of each size deletes, over many draws."""
     ordinary = body(build(NetworkSpec(units=tuple(units), widths=(2, 4, 8)))).ordinary
     drawn = random_subsets(ordinary, sizes, draws, np.random.default_rng(0))
     groups = [drawn[start : start + draws] for start in range(0, len(drawn), draws)]
-    return [count for group in groups for count in sorted({len(set(chosen)) for chosen in group})]
+    return [min(len(set(chosen)) for chosen in group) for group in groups]
 
 
 def exchanges(units: Sequence[int]) -> list[int]:

@@ -32,9 +32,9 @@ def step_deviation(
 ) -> Measurement:
     """Largest relative difference of a parameter from its value by hand, after one step for each of ``rates``.
 
-    By hand, in float64: ``d = g + decay * w``, ``v = momentum * v + d``, ``w = w - rate * (d + momentum * v)``, for every
-    parameter, those of batch normalisation and biases included.  ``g`` is the gradient of the mean loss of the copy's own
-    mini-batch.  The trainer gets a recipe with the other parameters, and trains two copies as one.
+    By hand, in float64: ``d = g + decay * w``, ``v = momentum * v + d``, ``w = w - rate * (d + momentum * v)``, for
+    every parameter, those of batch normalisation and biases included.  ``g`` is the gradient of the mean loss of the
+    copy's own mini-batch.  The trainer gets a recipe with the other parameters, and trains two copies as one.
     """
     recipe = Recipe(
         residual=_SPEC,

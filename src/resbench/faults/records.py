@@ -126,7 +126,6 @@ FAULTS: tuple[Fault, ...] = (
         rows_off_by_one,
         "veit-single-delete-downsampling@cifar10-public",
         "veit-single-delete-vgg@cifar10-public",
-        "veit-reorder-smooth@cifar10-public",
     ),
     described("records", other_versions_reused, tests=(_RECORDED + "test_another_version_of_the_experiment_is_stale",)),
     described(

@@ -101,7 +101,6 @@ def curves_exchanged() -> Injected:
 _EXCHANGED = (
     ("original", "scale-05-1"),
     ("post-54", "post-54-stochastic"),
-    ("post-9", "post-9-stochastic"),
 )
 
 
@@ -160,6 +159,5 @@ FAULTS: tuple[Fault, ...] = (
         checkpoint_of_another_network,
         "he-t1-scale05-worse@digits",
         "he-t2-relu-only-preact@digits",
-        "huang-heatmap@digits",
     ),
 )

@@ -76,12 +76,17 @@ def _set(**options: Any) -> Callable[[torch.optim.Optimizer], None]:
     return change
 
 
-def _decay_of_weights_only(optimiser: torch.optim.Optimizer) -> None:
-    """As many recipes of later papers do: none for biases and normalisation."""
+def _decay_taken_back(optimiser: torch.optim.Optimizer) -> None:
+    """Before each step, of all parameters but the weights of convolutions and of the classifier."""
     (group,) = optimiser.param_groups
     others = [parameter for parameter in group["params"] if parameter.dim() < 2]
-    group["params"] = [parameter for parameter in group["params"] if parameter.dim() >= 2]
-    optimiser.add_param_group({**group, "params": others, "weight_decay": 0.0})
+
+    def hook(*_: Any) -> None:
+        with torch.no_grad():
+            for parameter in others:
+                parameter.grad.sub_(parameter, alpha=group["weight_decay"])
+
+    optimiser.register_step_pre_hook(hook)
 
 
 def weight_decay_nowhere() -> Injected:
@@ -91,7 +96,7 @@ def weight_decay_nowhere() -> Injected:
 
 def weight_decay_of_weights_only() -> Injected:
     """Batch normalisation and biases are exempt from weight decay, as in many later recipes."""
-    return _optimiser(_decay_of_weights_only)
+    return _optimiser(_decay_taken_back)
 
 
 def momentum_forgotten() -> Injected:
