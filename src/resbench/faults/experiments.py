@@ -237,9 +237,6 @@ def timed_in_test_mode() -> Injected:
     return wrapped(speed, "_step", faulty)
 
 
-LESIONS = ("veit-single-delete-resnet110@digits", "veit-single-delete-vgg@digits")
-
-
 _SINGLE = "veit-single-delete-protocol"
 _TESTED = "he-test-protocol"
 
@@ -281,7 +278,7 @@ FAULTS: tuple[Fault, ...] = (
         lesions_unseeded,
         tests=("tests/experiments/test_versions.py::test_a_version_stands_for_its_lesions[multiple_deletion]",),
     ),
-    described("experiment", paths_with_replacement, "veit-grad-procedure", "veit-effective-paths-5-17@digits"),
+    described("experiment", paths_with_replacement, "veit-grad-procedure", "veit-grad-exp-decay@digits"),
     described(
         "experiment", paths_exchanged, "veit-grad-procedure", "veit-grad-exp-decay@digits", "veit-paths-over-20@digits"
     ),
@@ -295,7 +292,6 @@ FAULTS: tuple[Fault, ...] = (
         "experiment",
         networks_sorted,
         "he-t1-identity-best@digits",
-        "he-t1-dropout-worst@digits",
     ),
     described("experiment", timed_in_test_mode, "huang-speed-consistent-25@digits"),
 )

@@ -185,7 +185,7 @@ FAULTS: tuple[Fault, ...] = (
     described(
         "training",
         seed_of_initialisation_ignored,
-        tests=("tests/training/test_loop.py::test_one_seed_gives_one_network",),
+        tests=("tests/networks/test_copies.py::test_initialise_seeds_each_copy_as_a_single_network",),
     ),
     described(
         "training", augmentation_unseeded, tests=("tests/training/test_loop.py::test_one_seed_gives_one_network",)
