@@ -21,7 +21,7 @@ __all__ = ["FAULTS"]
 # --- learning rates -------------------------------------------------------------------------------------------------
 
 
-def schedule_reversed() -> Injected:
+def rates_reversed() -> Injected:
     """The learning rates are taken from the end of the training to its beginning."""
 
     def faulty(original: Function) -> Function:
@@ -30,12 +30,12 @@ def schedule_reversed() -> Injected:
     return wrapped(schedules, "learning_rate", faulty)
 
 
-def schedule_ignored() -> Injected:
+def rates_constant() -> Injected:
     """Every step has the peak learning rate: the schedule is made and never asked."""
     return replaced(schedules, "learning_rate", lambda recipe, step, images: recipe.lr)
 
 
-def drops_late() -> Injected:
+def rates_drop_late() -> Injected:
     """The learning rate drops one epoch (or step) after the one that the paper names."""
     return replaced(schedules, "_tenth_at", lambda drops, now: 0.1 ** sum(now > drop for drop in drops))
 
@@ -171,9 +171,9 @@ def copies_share_draws() -> Injected:
 _STEP = ("he-recipe-step",)
 
 FAULTS: tuple[Fault, ...] = (
-    described("training", schedule_reversed, "huang-recipe", *_STEP),
-    described("training", schedule_ignored, "huang-recipe", *_STEP),
-    described("training", drops_late, "huang-recipe", *_STEP),
+    described("training", rates_reversed, "huang-recipe", *_STEP),
+    described("training", rates_constant, "huang-recipe", *_STEP),
+    described("training", rates_drop_late, "huang-recipe", *_STEP),
     described("training", warm_up_forgotten, *_STEP),
     described("training", rate_never_set, *_STEP),
     described("training", weight_decay_nowhere, *_STEP),
