@@ -35,6 +35,10 @@ def test_the_digits_are_tested_once_each_by_a_network_that_did_not_learn_them() 
         protocols.tested_images("digits", "resnet110")
 
 
+def test_networks_are_told_apart_by_their_weights() -> None:
+    assert protocols.distinct_networks("digits", ["post-9", "post-9-stochastic", "post-9"]) == 2
+
+
 def test_a_step_is_that_by_hand() -> None:
     recipe = {"lr": 0.1, "warmup": 1, "warmup_lr": 0.01, "drops": [2], "momentum": 0.9, "weight_decay": 1e-4}
     assert step_deviation([0.01, 0.1, 0.01], **recipe).value == pytest.approx(0.0, abs=1e-12)  # type: ignore[arg-type]

@@ -33,6 +33,7 @@ from resbench.training.target import Member
 
 __all__ = [
     "deletions_that_differ",
+    "distinct_networks",
     "evaluation_gap",
     "exchanges",
     "modules_per_deletion",
@@ -127,6 +128,24 @@ def tested_images(setting: str, network: str) -> list[int]:
         learnt += sum(pixels in own for pixels, _ in pairs)
         mislabelled += sum(pair not in known for pair in pairs)
     return [tested, learnt, mislabelled]
+
+
+def distinct_networks(setting: str, networks: Sequence[str]) -> int:
+    """How many different networks the trained ones of these names are, by their weights.
+
+    A lab that hands out one network under two names makes every comparison of the two come out even, which a bound
+    that includes the equality cannot see.
+
+    Raises:
+        NotMeasured: one of them is not trained in this setting.
+    """
+    lab = Lab(setting, baselines() / "checkpoints" / setting)
+    found = set()
+    for name in networks:
+        members = lab.members(name)
+        weights = [_bytes(weight) for member in members for weight in member.network.state_dict().values()]
+        found.add(b"".join(weights))
+    return len(found)
 
 
 def _bytes(image: Tensor) -> bytes:
