@@ -95,6 +95,6 @@ FAULTS: tuple[Fault, ...] = (
     described(
         "judge",
         values_for_ranks,
-        tests=(_STATISTICS + "test_rank_correlations_are_scipys_ties_included",),
+        tests=(_STATISTICS + "test_perfect_agreement_is_exactly_one",),
     ),
 )

@@ -131,7 +131,7 @@ FAULTS: tuple[Fault, ...] = (
     described(
         "records", median_of_few, tests=(_RECORDED + "test_the_first_of_few_runs_is_judged_and_the_median_of_five",)
     ),
-    described("records", bits_from_the_other_end, tests=(_EVIDENCE + "test_truth_values_of_any_shape",)),
+    described("records", bits_from_the_other_end, tests=(_EVIDENCE + "test_what_is_written_is_read",)),
     described("records", digest_of_nothing, tests=(_EVIDENCE + "test_arrays_that_were_changed",)),
     described(
         "records", floats_always_single, tests=(_EVIDENCE + "test_floats_come_back_exactly_however_they_are_stored",)
