@@ -228,6 +228,17 @@ def test_curves() -> None:
     assert losses.value == {"s": 0.5, "c": 0.1}
 
 
+def test_the_curve_of_a_diverged_training_ends() -> None:
+    """Its epoch is named; what was before it can be read."""
+    fine = ({"loss": np.array([2.0, 0.5, 0.2]), "stem_gradient": np.ones(3)},)
+    diverged = ({"loss": np.array([2.0, np.nan]), "stem_gradient": np.array([1.0, np.nan])},)
+    assert curves.loss_after([fine, diverged], networks=["a", "b"], epoch=1).value == {"a": 2.0, "b": 2.0}
+    with pytest.raises(ValueError, match="training of b diverged in epoch 2"):
+        curves.loss_after([fine, diverged], networks=["a", "b"], epoch=3)
+    with pytest.raises(ValueError, match="training of b diverged in epoch 2"):
+        curves.gradient_ratio(fine, diverged, stochastic="a", constant="b")
+
+
 def test_time_ratio_is_not_judged_where_noise_straddles_a_bound() -> None:
     steady = ({"stochastic": np.full(20, 0.75), "constant": np.full(20, 1.0)},)
     assert speed.stochastic_time_ratio(steady, network="n", low=0.6, high=0.9).value == pytest.approx(0.75)

@@ -102,5 +102,5 @@ def test_what_the_catalogue_needs() -> None:
         Request("multiple_deletion", "resnet110-preact"),
     }
     assert needs["veit-lesion-depth-trend"].networks == {"resnet20-preact", "resnet56-preact", "resnet110-preact"}
-    assert needs["he-preact-gap-grows"].networks >= {"resnet1001", "resnet110-preact"}
+    assert needs["he-preact-gap-grows"].networks >= {"resnet1001", "resnet110-preact-he"}
     assert "he-forward-additive" not in needs

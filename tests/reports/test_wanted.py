@@ -41,11 +41,12 @@ def test_every_claim_stands_there_once_with_its_command() -> None:
 
 
 def test_times_are_of_the_device_last_seen() -> None:
+    alone = "resnet110-exclusive-gate-b7"  # a claim needs no other beside what was planned before
     recipes = load_recipes("cifar10")
-    pace = Pace().noted("NVIDIA H200, bf16", "resnet110", 0.01, step_work(recipes["resnet110"]))
+    pace = Pace().noted("NVIDIA H200, bf16", alone, 0.01, step_work(recipes[alone]))
     text = wanted(load_claims(), nothing, recipes, pace)
     assert "last seen, on NVIDIA H200, bf16, scaled" in text
-    (row,) = (row for row in rows(text, "Setting cifar10") if row[2] == "resnet110")
+    (row,) = (row for row in rows(text, "Setting cifar10") if row[2] == alone)
     assert row[1] == "11 min"  # 64,000 steps of 10 ms
 
 

@@ -14,11 +14,17 @@ import pytest
 import torch
 from tests.training.shared_images import small_images
 
+from resbench.claims.model import AtLeast, Ratio
 from resbench.data.cifar10 import ImageSet
 from resbench.errors import UserError
-from resbench.networks.residual import NetworkSpec, PlainSpec
+from resbench.experiments import accuracy
+from resbench.experiments.evaluation import evaluation
+from resbench.judge import Status, compare
+from resbench.measuring import trained as measuring
+from resbench.networks.residual import NetworkSpec, PlainSpec, ResidualNetwork
 from resbench.networks.units import UnitSpec
 from resbench.training import papers
+from resbench.training.checkpoints import Saved
 from resbench.training.papers import Trained, train_network
 from resbench.training.recipes import Recipe
 from resbench.training.sharing import Share
@@ -136,6 +142,26 @@ def test_divergence_is_a_result(images: ImageSet) -> None:
     assert not math.isfinite(found.curves.loss[0])
     assert len(found.curves.loss) == 1
     assert found.curves.test_error == (100.0,), "an output that is not finite is wrong"
+
+
+def test_what_diverged_is_measured_and_judged(images: ImageSet) -> None:
+    """ "fail" in He's table 1: at least 20 % error, and a training loss above that of any network that learned."""
+    results = {}
+    for name, recipe in {"diverged": changed(lr=1e30), "learned": SMALL}.items():
+        assert recipe.residual is not None
+        network, found = ResidualNetwork(recipe.residual), trained(recipe, images)
+        network.load_state_dict(found.state)
+        saved = Saved(network.eval(), 1, found.curves, "0" * 64, "float32", {})
+        (member,) = measuring.Tested(images).target(name, recipe, saved).members
+        results[name] = evaluation(member)
+    error = accuracy.test_error((results["diverged"],), network="diverged")
+    assert compare(AtLeast(bound=20.0), error).status is Status.HOLDS
+    losses = accuracy.training_losses([(one,) for one in results.values()], networks=list(results))
+    assert losses.value["diverged"] == pytest.approx(math.log(10)), "as if it guessed"
+    above = Ratio(over="diverged", under="learned", at_least=1.0)
+    assert compare(above, losses).status is Status.HOLDS
+    below = Ratio(over="diverged", under="learned", at_most=1.0)
+    assert compare(below, losses).status is Status.VIOLATED
 
 
 def test_bf16_learns_the_same_with_weights_in_float32(images: ImageSet) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -30,7 +30,11 @@ def gradient_ratio(
     """Mean absolute stem gradient with stochastic over constant depth, geometric mean over the last half of training.
 
     Interval by bootstrap over the epochs' ratios.
+
+    Raises:
+        ValueError: one of them diverged.
     """
+    _converged({stochastic: stochastic_curves, constant: constant_curves})
     logs = []
     for member, other in zip(stochastic_curves, constant_curves, strict=True):
         numerator, denominator = np.asarray(member["stem_gradient"]), np.asarray(other["stem_gradient"])
@@ -49,9 +53,24 @@ def gradient_ratio(
 
 @reads(("training_curves", "networks"))
 def loss_after(curves: Sequence[Result], *, networks: Sequence[str], epoch: int) -> Measurement:
-    """Training loss of each network in epoch ``epoch`` (from 1), nats: the mean over its members, as recorded."""
+    """Training loss of each network in epoch ``epoch`` (from 1), nats: the mean over its members, as recorded.
+
+    Raises:
+        ValueError: one of them diverged before.
+    """
+    results = dict(zip(networks, curves, strict=True))
+    _converged(results, epoch)
     table = {
         name: float(np.mean([np.asarray(member["loss"])[epoch - 1] for member in result]))
-        for name, result in zip(networks, curves, strict=True)
+        for name, result in results.items()
     }
     return Measurement(table, detail=f"recorded in epoch {epoch}")
+
+
+def _converged(results: Mapping[str, Result], epochs: int | None = None) -> None:
+    """Raises: ValueError where a loss of the first ``epochs`` is no number: the training ended there."""
+    for name, result in results.items():
+        for member in result:
+            broken = np.flatnonzero(~np.isfinite(np.asarray(member["loss"])[:epochs]))
+            if broken.size:
+                raise ValueError(f"the training of {name} diverged in epoch {broken[0] + 1}")

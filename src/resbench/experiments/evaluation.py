@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import threading
 from dataclasses import asdict
 from typing import Any
@@ -33,6 +34,9 @@ def evaluation(member: Member | UserMember) -> dict[str, Any]:
     in training mode (batch statistics over 1,024 images, dropout active, all units) on the images as they are: the loss
     that training minimised, without its augmentation.  Of a user's network ``wrong`` alone: what it was trained
     on is not known.
+
+    A network that diverged answers with what is no number: then the image is wrong, and its loss that of a guess,
+    ``ln(classes)``.  Its real loss is larger, so a claim that it loses against another network is not helped by this.
     """
     if isinstance(member, UserMember):
         tested_images(member)
@@ -46,7 +50,7 @@ def evaluation(member: Member | UserMember) -> dict[str, Any]:
         batches = member.train.batches(_BATCH, member.device)
         with _GLOBAL_GENERATOR, torch.random.fork_rng():
             torch.manual_seed(member.half)
-            losses = [F.cross_entropy(trained(images), labels, reduction="none") for images, labels in batches]
+            losses = [_losses(trained(images), labels) for images, labels in batches]
     return {
         "wrong": torch.cat(wrong).cpu().numpy()[None],
         "training_loss": torch.cat(losses).double().cpu().numpy()[None],
@@ -55,6 +59,11 @@ def evaluation(member: Member | UserMember) -> dict[str, Any]:
 
 def _wrong(logits: Tensor, labels: Tensor) -> Tensor:
     return (logits.argmax(1) != labels) | ~torch.isfinite(logits).all(1)
+
+
+def _losses(logits: Tensor, labels: Tensor) -> Tensor:
+    losses = F.cross_entropy(logits, labels, reduction="none")
+    return torch.where(torch.isfinite(logits).all(1), losses, math.log(logits.shape[1]))
 
 
 def training_curves(member: Member | UserMember) -> dict[str, Any]:

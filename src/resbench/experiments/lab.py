@@ -208,7 +208,10 @@ class Lab:
             from resbench.training.checkpoints import read_index
 
             if not self.folder.is_dir():
-                raise NotMeasured(f"no trained networks for setting {self.setting}")
+                raise NotMeasured(
+                    f"no trained networks for setting {self.setting}; those that you have are recorded by `resbench "
+                    f'measure --study FILE`, with `setting = "{self.setting}"` in FILE'
+                )
             self._index = read_index(self.folder)
         if name not in self._index:
             raise NotMeasured(f"network {name} is not trained in setting {self.setting}")

@@ -5,9 +5,17 @@ A module named after what it breaks holds the faults of a kind, a tuple ``FAULTS
 
 from __future__ import annotations
 
-from resbench.faults import depth, formulas, network
+from resbench.faults import depth, experiments, formulas, judging, network, records, training
 from resbench.faults.fault import Fault
 
 __all__ = ["ALL", "Fault"]
 
-ALL: tuple[Fault, ...] = (*network.FAULTS, *depth.FAULTS, *formulas.FAULTS)
+ALL: tuple[Fault, ...] = (
+    *network.FAULTS,
+    *depth.FAULTS,
+    *formulas.FAULTS,
+    *training.FAULTS,
+    *experiments.FAULTS,
+    *judging.FAULTS,
+    *records.FAULTS,
+)

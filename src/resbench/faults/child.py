@@ -158,6 +158,9 @@ def _worse(one: Answer, other: Answer) -> Answer:
 
 # --- tests ----------------------------------------------------------------------------------------------------------
 
+_LATE = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
+"""Plugins (resbench's own too) are imported already: their assertions cannot be rewritten, nor need be."""
+
 
 def repository() -> Path | None:
     """The checkout whose code runs, with its tests; None where resbench is installed without them."""
@@ -211,7 +214,7 @@ def _tested(tests: Sequence[str]) -> dict[str, Answer]:
     outcomes = _Outcomes()
     os.chdir(root)
     said = io.StringIO()
-    options = ["--quiet", "--tb=line", "-p", "no:cacheprovider", f"--rootdir={root}"]
+    options = ["--quiet", "--tb=line", "-p", "no:cacheprovider", f"--rootdir={root}", *_LATE]
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         code = pytest.main([*options, *tests], plugins=[outcomes])
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and not outcomes.failed:

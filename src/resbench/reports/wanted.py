@@ -54,7 +54,9 @@ _UNSEEN = (
 _REST = """
 ## Without recipes
 
-What these read cannot be trained by resbench yet.
+What these read cannot be trained by resbench yet.  Networks that you have trained yourself, or have from others, are
+measured and recorded under the names below: `resbench measure --study FILE --data imagefolder:ROOT`, where
+FILE is like `examples/cifar10_public/study.toml`.
 
 | claim | setting | networks |
 |---|---|---|
