@@ -5,12 +5,13 @@ A module named after what it breaks holds the faults of a kind, a tuple ``FAULTS
 
 from __future__ import annotations
 
-from resbench.faults import depth, experiments, formulas, judging, network, records, training
+from resbench.faults import depth, experiments, formulas, judging, network, records, shortcuts, training
 from resbench.faults.fault import Fault
 
 __all__ = ["ALL", "Fault"]
 
 ALL: tuple[Fault, ...] = (
+    *shortcuts.FAULTS,
     *network.FAULTS,
     *depth.FAULTS,
     *formulas.FAULTS,

@@ -3,44 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
 
+import torch
+from torch import Tensor
+
+from resbench.faults.described import Injected, described
 from resbench.faults.fault import Fault
 from resbench.faults.patching import replaced, wrapped
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from resbench.networks.residual import ResidualNetwork
-    from resbench.networks.units import ComposedUnit
+from resbench.networks import sampling
+from resbench.networks.residual import ResidualNetwork
+from resbench.networks.sampling import ExactlyK, Survival
+from resbench.networks.units import ComposedUnit
 
 __all__ = ["FAULTS"]
-
-Injected = AbstractContextManager[None]
-
-_SAMPLING = "resbench.networks.sampling"
-
 
 # --- draws ----------------------------------------------------------------------------------------------------------
 
 
 def _draws(edit: Callable[[Tensor], Tensor]) -> Injected:
-    from resbench.networks.sampling import Survival
 
     return wrapped(Survival, "draw", lambda original: lambda self: edit(original(self)))
 
 
-def _never_drops() -> Injected:
+def drop_never() -> Injected:
+    """No unit is ever dropped, as where the distribution object and not its draw is tested for truth."""
     return _draws(lambda draw: draw.new_ones(draw.shape))
 
 
-def _always_drops() -> Injected:
+def drop_always() -> Injected:
+    """Every unit is dropped in every pass: the comparison with the random number is the wrong way round at its end."""
     return _draws(lambda draw: draw.new_zeros(draw.shape))
 
 
-def _never_drawn_anew() -> Injected:
-    from resbench.networks.sampling import Survival
+def drop_never_drawn_anew() -> Injected:
+    """The same units are dropped in every mini-batch: the generator is seeded again before each draw."""
 
     def faulty(original: Callable[[Survival], Tensor]) -> Callable[[Survival], Tensor]:
         def draw(self: Survival) -> Tensor:
@@ -54,11 +50,8 @@ def _never_drawn_anew() -> Injected:
     return wrapped(Survival, "draw", faulty)
 
 
-def _drops_per_image() -> Injected:
-    import torch
-
-    from resbench.networks.residual import ResidualNetwork
-    from resbench.networks.sampling import Survival
+def drop_per_image() -> Injected:
+    """Each image of a mini-batch has a draw of its own, as in most libraries' drop path."""
 
     def faulty(original: Callable[..., Tensor]) -> Callable[..., Tensor]:
         def forward(self: ResidualNetwork, x: Tensor) -> Tensor:
@@ -76,8 +69,8 @@ def _drops_per_image() -> Injected:
     return wrapped(ResidualNetwork, "forward", faulty)
 
 
-def _dropped_branch_computed() -> Injected:
-    from resbench.networks.units import ComposedUnit
+def dropped_branch_computed() -> Injected:
+    """A dropped branch is computed and multiplied by zero, which saves no time."""
 
     def faulty(original: Callable[..., Tensor]) -> Callable[..., Tensor]:
         def forward(self: ComposedUnit, x: Tensor, active: Tensor | None = None) -> Tensor:
@@ -96,21 +89,25 @@ Rule = Callable[[int, float], tuple[float, ...]]
 
 
 def _linear(faulty: Callable[[Rule], Rule]) -> Injected:
-    return wrapped(_SAMPLING, "linear_decay", faulty)
+    return wrapped(sampling, "linear_decay", faulty)
 
 
-def _from_first() -> Injected:
+def schedule_from_first() -> Injected:
+    """Survival decays with (l - 1) / (L - 1), so that the first unit always survives, as in timm."""
+
     def rule(n: int, p_last: float) -> tuple[float, ...]:
         return tuple(1.0 - (unit / max(1, n - 1)) * (1.0 - p_last) for unit in range(n))
 
     return _linear(lambda _: rule)
 
 
-def _reversed() -> Injected:
+def schedule_reversed() -> Injected:
+    """The first units are dropped most, the last least."""
     return _linear(lambda original: lambda n, p_last: original(n, p_last)[::-1])
 
 
-def _p_last_ignored() -> Injected:
+def schedule_ignores_p_last() -> Injected:
+    """Survival decays to 1/2 whatever p_L is asked for."""
     return _linear(lambda original: lambda n, p_last: original(n, 0.5))
 
 
@@ -118,20 +115,22 @@ def _p_last_ignored() -> Injected:
 
 
 def _scales(scale: Callable[[ComposedUnit], float]) -> Injected:
-    from resbench.networks.units import ComposedUnit
 
     return replaced(ComposedUnit, "scale", property(scale))
 
 
-def _no_test_scaling() -> Injected:
+def test_scaling_missing() -> Injected:
+    """Branches are not multiplied by their survival probability at test time."""
     return _scales(lambda unit: unit.branch_scale)
 
 
-def _scaled_twice() -> Injected:
+def test_scaling_twice() -> Injected:
+    """Branches are multiplied by their survival probability twice: in the unit and in its preparation."""
     return _scales(lambda unit: unit.branch_scale * (1.0 if unit.training else unit.test_scale**2))
 
 
-def _scaled_in_training() -> Injected:
+def test_scaling_in_training() -> Injected:
+    """Branches are multiplied by their survival probability in training and not at test time."""
     return _scales(lambda unit: unit.branch_scale * (unit.test_scale if unit.training else 1.0))
 
 
@@ -139,7 +138,6 @@ def _scaled_in_training() -> Injected:
 
 
 def _units_used(more: int) -> Injected:
-    from resbench.networks.sampling import ExactlyK
 
     def faulty(original: Callable[..., None]) -> Callable[..., None]:
         def build(self: ExactlyK, n: int, k: int, seeds: Sequence[int]) -> None:
@@ -150,104 +148,51 @@ def _units_used(more: int) -> Injected:
     return wrapped(ExactlyK, "__init__", faulty)
 
 
-def _one_more() -> Injected:
+def paths_one_unit_more() -> Injected:
+    """Effective-path training uses k + 1 units in a mini-batch."""
     return _units_used(1)
 
 
-def _one_less() -> Injected:
+def paths_one_unit_less() -> Injected:
+    """Effective-path training uses k - 1 units in a mini-batch."""
     return _units_used(-1)
 
 
 FAULTS: tuple[Fault, ...] = (
-    Fault(
-        "drop-never",
+    described(
         "network",
-        "No unit is ever dropped, as where the distribution object and not its draw is tested for truth.",
-        _never_drops,
-        ("huang-update", "huang-survival-linear", "huang-expected-depth", "unit-drop-frequency"),
+        drop_never,
+        "huang-update@any",
+        "huang-survival-linear",
+        "huang-expected-depth@target",
+        "unit-drop-frequency",
+        "huang-grad-caveat",
     ),
-    Fault(
-        "drop-always",
+    described(
         "network",
-        "Every unit is dropped in every pass: the comparison with the random number is the wrong way round at its end.",
-        _always_drops,
-        ("huang-update", "huang-survival-linear", "huang-time-saving-25", "huang-test-rule", "unit-drop-frequency"),
+        drop_always,
+        "huang-update@any",
+        "huang-survival-linear",
+        "huang-time-saving-25@any",
+        "huang-test-rule",
+        "unit-drop-frequency",
     ),
-    Fault(
-        "drop-never-drawn-anew",
+    described("network", drop_never_drawn_anew, "huang-update@any", "huang-survival-uniform", "unit-drop-frequency"),
+    described("network", drop_per_image, "huang-update@any", "huang-time-saving-25@any"),
+    described("network", dropped_branch_computed, "huang-time-saving-25@any", "huang-speed-consistent-25@digits"),
+    described(
         "network",
-        "The same units are dropped in every mini-batch: the generator is seeded again before each draw.",
-        _never_drawn_anew,
-        ("huang-update", "huang-survival-uniform", "unit-drop-frequency"),
+        schedule_from_first,
+        "huang-survival-linear",
+        "huang-test-rule",
+        "unit-drop-frequency",
+        "unit-test-is-expectation",
     ),
-    Fault(
-        "drop-per-image",
-        "network",
-        "Each image of a mini-batch has a draw of its own, as in most libraries' drop path.",
-        _drops_per_image,
-        ("huang-update", "huang-time-saving-25"),
-    ),
-    Fault(
-        "dropped-branch-computed",
-        "network",
-        "A dropped branch is computed and multiplied by zero, which saves no time.",
-        _dropped_branch_computed,
-        ("huang-time-saving-25", "huang-speed-consistent-25"),
-    ),
-    Fault(
-        "schedule-from-first",
-        "network",
-        "Survival decays with (l - 1) / (L - 1), so that the first unit always survives, as in timm.",
-        _from_first,
-        ("huang-survival-linear", "huang-test-rule", "unit-drop-frequency", "unit-test-is-expectation"),
-    ),
-    Fault(
-        "schedule-reversed",
-        "network",
-        "The first units are dropped most, the last least.",
-        _reversed,
-        ("huang-survival-linear", "huang-test-rule", "unit-drop-frequency"),
-    ),
-    Fault(
-        "schedule-ignores-p-last",
-        "network",
-        "Survival decays to 1/2 whatever p_L is asked for.",
-        _p_last_ignored,
-        ("huang-survival-linear", "huang-time-saving-40"),
-    ),
-    Fault(
-        "test-scaling-missing",
-        "network",
-        "Branches are not multiplied by their survival probability at test time.",
-        _no_test_scaling,
-        ("huang-test-rule", "unit-test-is-expectation"),
-    ),
-    Fault(
-        "test-scaling-twice",
-        "network",
-        "Branches are multiplied by their survival probability twice: in the unit and in its preparation.",
-        _scaled_twice,
-        ("huang-test-rule", "unit-test-is-expectation"),
-    ),
-    Fault(
-        "test-scaling-in-training",
-        "network",
-        "Branches are multiplied by their survival probability in training and not at test time.",
-        _scaled_in_training,
-        ("huang-update", "huang-test-rule"),
-    ),
-    Fault(
-        "paths-one-unit-more",
-        "network",
-        "Effective-path training uses k + 1 units in a mini-batch.",
-        _one_more,
-        ("veit-23-modules",),
-    ),
-    Fault(
-        "paths-one-unit-less",
-        "network",
-        "Effective-path training uses k - 1 units in a mini-batch.",
-        _one_less,
-        ("veit-23-modules",),
-    ),
+    described("network", schedule_reversed, "huang-survival-linear", "huang-test-rule", "unit-drop-frequency"),
+    described("network", schedule_ignores_p_last, "huang-survival-linear", "huang-time-saving-40"),
+    described("network", test_scaling_missing, "huang-test-rule", "unit-test-is-expectation"),
+    described("network", test_scaling_twice, "huang-test-rule", "unit-test-is-expectation"),
+    described("network", test_scaling_in_training, "huang-update@any", "huang-test-rule"),
+    described("network", paths_one_unit_more, "veit-23-modules"),
+    described("network", paths_one_unit_less, "veit-23-modules"),
 )

@@ -14,6 +14,7 @@ from resbench.faults.patching import replaced, together, wrapped
 __all__ = ["FAULTS"]
 
 _PATHS = "resbench.experiments.combinatorics"
+_COUNTS = "resbench.experiments.structure_he_counts"
 _DEPTH = "resbench.experiments.schedules"
 _HE = "resbench.experiments.published_he"
 _VEIT = "resbench.experiments.published"
@@ -308,6 +309,14 @@ _OF_HE = (
         lambda: replaced(_HE, "unit_counts", _units_of_depth),
         _exact("he-unit-counts"),
         ("tests/experiments/test_published_he.py::test_unit_counts_invert_the_depth",),
+    ),
+    _fault(
+        "layers-counted-once-a-unit",
+        "Each layer is counted as often as there are units: hooks are registered in a loop and never removed.",
+        _COUNTS,
+        "_multiply_adds",
+        lambda original: lambda depth, body: original(depth, body) * depth,
+        "he-complexity-linear",
     ),
     _fault(
         "maps-for-reductions",
