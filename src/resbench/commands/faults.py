@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
 from typing import Annotated
 
@@ -58,13 +59,17 @@ def faults(
     if list:
         print(list_of_faults(chosen, width=terminal_width()))
         return
-    with CountProgress(len(chosen)) as progress:
-        matrix = run_faults(
-            chosen,
-            claims or (),
-            processes=jobs or workers(),
-            timeout=timeout,
-            told=lambda what, jobs: progress.of(jobs).doing(what, finished=1),
-        )
+    try:
+        with CountProgress(len(chosen)) as progress:
+            matrix = run_faults(
+                chosen,
+                claims or (),
+                processes=jobs or workers(),
+                timeout=timeout,
+                told=lambda what, jobs: progress.of(jobs).doing(what, finished=1),
+            )
+    except KeyboardInterrupt:
+        print("resbench: interrupted; nothing is kept", file=sys.stderr)
+        raise typer.Exit(130) from None
     print(faults_json(matrix) if format is FaultsFormat.json else faults_table(matrix, width=terminal_width()))
     raise typer.Exit(0 if matrix.passed else 1)

@@ -470,7 +470,7 @@ FAULTS: tuple[Fault, ...] = (
         "network",
         "A bottleneck reduces the map in its first 1x1 convolution, not in the 3x3: the two versions of ResNet-50.",
         _stride_in_first_layer,
-        ("he-bottleneck-cifar", "he-complexity-linear"),
+        ("unit-bottleneck-stride",),
     ),
     Fault(
         "downsampling-forgotten-once",
