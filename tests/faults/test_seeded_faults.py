@@ -67,6 +67,14 @@ def test_what_should_see_it_is_there(fault: Fault) -> None:
         assert f"def {name.partition('[')[0]}(" in (ROOT / file).read_text()
 
 
+def test_every_trained_claim_is_meant_to_see_a_fault() -> None:
+    """Whether it does, ``resbench faults`` tells: these are named because they were seen to."""
+    named = {item.id for fault in FAULTS for item in seen_by(fault.claims)}
+    trained = [item.id for item in items_of(load_claims(), kinds=("trained",), settings=("digits",))]
+    assert len(trained) > 30
+    assert [id for id in trained if id not in named] == []
+
+
 def state() -> dict[tuple[str, str], Any]:
     """Every attribute of resbench's modules and of their classes."""
     found: dict[tuple[str, str], Any] = {}

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from resbench import statistics
+from resbench import confidence_sequences, statistics
 from resbench.experiments import resampling
 from resbench.faults.described import Function, Injected, described
 from resbench.faults.fault import Fault
@@ -69,6 +69,21 @@ def bootstrap_unpaired() -> Injected:
     return wrapped(resampling, "image_weights", faulty)
 
 
+def looks_uncorrected() -> Injected:
+    """Every look of a sequential run has an ordinary interval, as if it were the only one."""
+
+    def faulty(values: Any, counts: Any, *, alpha: Any, low: float = 0.0, high: float = 1.0) -> tuple[Any, Any]:
+        from scipy.stats import norm
+
+        support, seen = np.asarray(values, dtype=np.float64), np.asarray(counts, dtype=np.float64)
+        total = np.maximum(seen.sum(-1), 1.0)
+        mean = seen @ support / total
+        half = norm.ppf(1.0 - np.asarray(alpha) / 2.0) * np.sqrt((seen @ support**2 / total - mean**2) / total)
+        return np.maximum(low, mean - half), np.minimum(high, mean + half)
+
+    return replaced(confidence_sequences, "mean_sequence", faulty)
+
+
 def values_for_ranks() -> Injected:
     """Pearson's correlation of the values in the place of their ranks'."""
 
@@ -91,6 +106,11 @@ FAULTS: tuple[Fault, ...] = (
         "judge",
         bootstrap_unpaired,
         tests=("tests/experiments/test_quantities.py::test_replicates_are_paired_between_lesions",),
+    ),
+    described(
+        "judge",
+        looks_uncorrected,
+        tests=("tests/test_confidence_sequences.py::test_it_narrows_like_the_ordinary_interval",),
     ),
     described(
         "judge",
