@@ -158,6 +158,11 @@ def paths_one_unit_less() -> Injected:
     return _units_used(-1)
 
 
+def paths_ignore_k() -> Injected:
+    """Effective-path training uses all units in every mini-batch, whatever k."""
+    return wrapped(ExactlyK, "draw", lambda original: lambda self: torch.ones_like(original(self)))
+
+
 FAULTS: tuple[Fault, ...] = (
     described(
         "network",
@@ -166,7 +171,6 @@ FAULTS: tuple[Fault, ...] = (
         "huang-survival-linear",
         "huang-expected-depth@target",
         "unit-drop-frequency",
-        "huang-grad-caveat",
     ),
     described(
         "network",
@@ -195,4 +199,5 @@ FAULTS: tuple[Fault, ...] = (
     described("network", test_scaling_in_training, "huang-update@any", "huang-test-rule"),
     described("network", paths_one_unit_more, "veit-23-modules"),
     described("network", paths_one_unit_less, "veit-23-modules"),
+    described("network", paths_ignore_k, "veit-23-modules@any", "huang-grad-caveat"),
 )

@@ -6,22 +6,18 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from fractions import Fraction
+from types import ModuleType
 from typing import Any
 
+from resbench.experiments import combinatorics, published, published_he, schedules, structure_he_counts
 from resbench.faults.fault import Fault
 from resbench.faults.patching import replaced, together, wrapped
 
 __all__ = ["FAULTS"]
 
-_PATHS = "resbench.experiments.combinatorics"
-_COUNTS = "resbench.experiments.structure_he_counts"
-_DEPTH = "resbench.experiments.schedules"
-_HE = "resbench.experiments.published_he"
-_VEIT = "resbench.experiments.published"
-
 
 def _fault(
-    name: str, what: str, module: str, function: str, faulty: Callable[[Any], Callable[..., Any]], *claims: str
+    name: str, what: str, module: ModuleType, function: str, faulty: Callable[[Any], Callable[..., Any]], *claims: str
 ) -> Fault:
     """A fault of one function: ``faulty`` makes the wrong one of the right one."""
     inject: Callable[[], AbstractContextManager[None]] = lambda: wrapped(module, function, faulty)  # noqa: E731
@@ -71,7 +67,7 @@ _OF_PATHS = (
     _fault(
         "paths-without-direct",
         "The path that goes by shortcuts only is not counted: 2^n - 1.",
-        _PATHS,
+        combinatorics,
         "path_count",
         lambda original: lambda n, deleted=0: original(n, deleted) - 1,
         *("veit-paths-2n", "veit-module-input-mixture", "veit-delete-halves-paths", "veit-delete-k-paths"),
@@ -80,7 +76,7 @@ _OF_PATHS = (
     _fault(
         "plain-layer-skipped",
         "A layer removed from a plain network is stepped over as if it had a shortcut.",
-        _PATHS,
+        combinatorics,
         "plain_path_count",
         lambda original: lambda layers, removed=0: original(layers),
         "veit-plain-single-path",
@@ -88,7 +84,7 @@ _OF_PATHS = (
     _fault(
         "binomial-of-one-more",
         "Path lengths are counted with the binomial coefficients of n + 1.",
-        _PATHS,
+        combinatorics,
         "length_counts",
         _longer,
         *("veit-pathlen-binomial", "veit-pathlen-extremes", "veit-pathlen-mean", "veit-pathlen-95pct"),
@@ -97,7 +93,7 @@ _OF_PATHS = (
     _fault(
         "range-end-left-out",
         "A range of path lengths stops before its last one, as Python's does.",
-        _PATHS,
+        combinatorics,
         "share_of_lengths",
         _end_left_out,
         *("veit-pathlen-95pct", "veit-effective-045pct", "veit-23-modules"),
@@ -105,7 +101,7 @@ _OF_PATHS = (
     _fault(
         "gradient-of-one-path",
         "The gradient by path length is r^k and not C(n, k) r^k: how many paths there are is forgotten.",
-        _PATHS,
+        combinatorics,
         "_gradient_by_length",
         _unweighted,
         *("veit-total-grad-binomial", "veit-effective-paths-5-17", "veit-paths-over-20", "veit-total-grad-peak"),
@@ -113,7 +109,7 @@ _OF_PATHS = (
     _fault(
         "deletion-with-replacement",
         "Deleted modules are drawn with replacement: (1 - d/n)^x for C(n - d, x) / C(n, x).",
-        _PATHS,
+        combinatorics,
         "remaining_fractions",
         lambda original: _with_replacement,
         *("veit-remaining-fraction", "veit-remaining-fig7", "veit-delete-removes-long", "veit-seed-delete2"),
@@ -121,7 +117,7 @@ _OF_PATHS = (
     _fault(
         "deleted-but-one",
         "One deletion less than asked for is done before the paths are counted.",
-        _PATHS,
+        combinatorics,
         "surviving_counts",
         lambda original: lambda n, deleted, lengths: original(n, max(0, deleted - 1), lengths),
         *("veit-delete10-effective-left", "veit-seed-delete2"),
@@ -129,7 +125,7 @@ _OF_PATHS = (
     _fault(
         "gradient-left-by-share-of-modules",
         "Deletions take their share of the modules from the gradient, whatever paths it runs on.",
-        _PATHS,
+        combinatorics,
         "gradient_left",
         lambda original: lambda n, ratio, deleted: Fraction(n - deleted, n),
         "veit-delete-gradient-left",
@@ -137,7 +133,7 @@ _OF_PATHS = (
     _fault(
         "stages-from-zero",
         "The first module of each stage is counted from 0 where modules are counted from 1.",
-        _PATHS,
+        combinatorics,
         "stage_firsts",
         lambda original: lambda units: [first - 1 for first in original(units)],
         *("veit-single-delete-imagenet152", "veit-reorder-protocol"),
@@ -145,7 +141,7 @@ _OF_PATHS = (
     _fault(
         "exchange-is-a-move",
         "Kendall's tau of an exchange is that of moving one module: d pairs and not 2 d - 1.",
-        _PATHS,
+        combinatorics,
         "swap_tau",
         lambda original: _moved,
         "veit-reorder-tau-formula",
@@ -153,7 +149,7 @@ _OF_PATHS = (
     _fault(
         "one-layer-a-module",
         "A module is taken for one layer where it has two.",
-        _PATHS,
+        combinatorics,
         "layers_of_paths",
         lambda original: lambda low, high, layers_per_module=1: original(low, high, 1),
         "veit-effective-10-34-layers",
@@ -161,7 +157,7 @@ _OF_PATHS = (
     _fault(
         "unpooled-share-of-images",
         "The variance of a difference of two errors is that of one: its factor 2 is lost.",
-        _VEIT,
+        published,
         "z_score",
         lambda original: lambda: original() * math.sqrt(2.0),
         "veit-23-modules-notsig",
@@ -189,7 +185,7 @@ _OF_DEPTH = (
     _fault(
         "survival-from-first",
         "Survival decays with (l - 1) / (L - 1), from the first unit on.",
-        _DEPTH,
+        schedules,
         "survival",
         _from_first,
         *("huang-survival-linear", "huang-expected-depth", "huang-3L4-limit", "huang-2L-networks"),
@@ -198,7 +194,7 @@ _OF_DEPTH = (
     _fault(
         "uniform-rule-decays",
         "The uniform rule is asked for, and the linear one is used.",
-        _DEPTH,
+        schedules,
         "survival",
         _always_linear,
         *("huang-survival-uniform", "huang-speedup-labels"),
@@ -206,7 +202,7 @@ _OF_DEPTH = (
     _fault(
         "classifier-in-a-unit",
         "Stem and classifier are counted among the units' layers.",
-        _DEPTH,
+        schedules,
         "units_of_layers",
         lambda original: lambda layers, layers_per_unit=2: Fraction(layers, layers_per_unit),
         *("huang-1202-recipe", "huang-imagenet-schedule", "huang-svhn-overfit"),
@@ -227,14 +223,16 @@ def _accuracies() -> AbstractContextManager[None]:
 
         return errors
 
-    return wrapped(_HE, "_errors", faulty)
+    return wrapped(published_he, "_errors", faulty)
 
 
 def _depths_off_by_one() -> AbstractContextManager[None]:
     """The classifier is forgotten, in both directions."""
     return together(
-        wrapped(_HE, "weight_layers", lambda original: lambda **given: [depth - 1 for depth in original(**given)]),
-        wrapped(_HE, "plain_activations", lambda original: lambda layers: original(layers=layers - 1)),
+        wrapped(
+            published_he, "weight_layers", lambda original: lambda **given: [depth - 1 for depth in original(**given)]
+        ),
+        wrapped(published_he, "plain_activations", lambda original: lambda layers: original(layers=layers - 1)),
     )
 
 
@@ -265,7 +263,7 @@ _OF_HE = (
     _fault(
         "scalings-added",
         "The scalings of the shortcuts are added up along the units where they multiply.",
-        _HE,
+        published_he,
         "shortcut_product",
         lambda original: lambda factor, units: Fraction(factor) * units,
         "he-scaling-product",
@@ -273,7 +271,7 @@ _OF_HE = (
     _fault(
         "gate-carries-g",
         "A gate's openness is taken for g where the shortcut carries 1 - g.",
-        _HE,
+        published_he,
         "gate_openness",
         lambda original: lambda biases, units: original(biases=[-bias for bias in biases], units=units),
         "he-gate-init-openness",
@@ -281,7 +279,7 @@ _OF_HE = (
     _fault(
         "gate-search-stops-early",
         "The last bias of the search is left out.",
-        _HE,
+        published_he,
         "gate_bias_grid",
         lambda original: lambda **given: original(**given)[:-1],
         "he-gate-search",
@@ -289,31 +287,31 @@ _OF_HE = (
     _fault(
         "gate-without-bias",
         "The parameters of gates are counted without their biases.",
-        _HE,
+        published_he,
         "shortcut_parameters",
         lambda original: lambda **given: original(**{**given, "bias": False}),
         "he-gate-more-params",
     ),
     _fault(
-        "bottleneck-of-two-layers",
-        "A bottleneck unit is taken for two layers where it has three.",
-        _HE,
+        "units-of-one-stage",
+        "The units of one stage are given for those of the network.",
+        published_he,
         "unit_counts",
-        lambda original: lambda depths, layers_per_unit: original(depths=depths, layers_per_unit=2),
+        lambda original: lambda **given: [units // 3 for units in original(**given)],
         "he-unit-counts",
     ),
     Fault(
         "formula-units-with-a-remainder",
         "experiment",
         "The units of a depth are what it divides to, remainder or not.",
-        lambda: replaced(_HE, "unit_counts", _units_of_depth),
+        lambda: replaced(published_he, "unit_counts", _units_of_depth),
         _exact("he-unit-counts"),
         ("tests/experiments/test_published_he.py::test_unit_counts_invert_the_depth",),
     ),
     _fault(
         "layers-counted-once-a-unit",
         "Each layer is counted as often as there are units: hooks are registered in a loop and never removed.",
-        _COUNTS,
+        structure_he_counts,
         "_multiply_adds",
         lambda original: lambda depth, body: original(depth, body) * depth,
         "he-complexity-linear",
@@ -321,7 +319,7 @@ _OF_HE = (
     _fault(
         "maps-for-reductions",
         "The sizes of the feature map are counted, not the steps between them.",
-        _HE,
+        published_he,
         "map_reductions",
         lambda original: lambda maps: len(maps),
         "he-footnote-downsampling",
@@ -329,7 +327,7 @@ _OF_HE = (
     _fault(
         "epochs-of-45000",
         "An epoch is taken for 45,000 images: the validation images are not counted.",
-        _HE,
+        published_he,
         "epochs",
         lambda original: lambda iterations, batch, images: original(iterations=iterations, batch=batch, images=45_000),
         "he-recipe-cifar",

@@ -18,7 +18,8 @@ FAILURES = frozenset({"VIOLATED", "INCONCLUSIVE", "STALE", "ERROR"})
 
 @dataclass(frozen=True)
 class Row:
-    """What came of one fault: ``claims`` and ``tests`` as they ended with it; ``error``: why it could not be tried.
+    """What came of one fault: ``claims`` and ``tests`` as they ended with it; ``error``: why it could not be tried;
+    ``seconds``: of one core, all together.
 
     ``baseline`` and ``tests_before``: how they end without any fault.  Only what HOLDS, or passes, there can kill.
     """
@@ -29,6 +30,7 @@ class Row:
     baseline: Mapping[str, Answer]
     tests_before: Mapping[str, Answer]
     error: str = ""
+    seconds: float = 0.0
 
     @property
     def killers(self) -> list[str]:
@@ -48,11 +50,13 @@ class Row:
     def undecided(self) -> str:
         """Why nobody could see the fault; empty where somebody could."""
         able = [id for id in self.claims if self.baseline[id][0] == "HOLDS"]
-        able += [id for id in self.tests if self.tests_before[id][0] == "passed" and self.tests[id][0] != "not run"]
+        able += [id for id, (how, _) in self.tests.items() if how != "not run" and self.tests_before[id][0] == "passed"]
         if able or self.error:
             return ""
-        told = [f"{id} {how}{': ' if why else ''}{why}" for id, (how, why) in self.tests_before.items()]
-        told += [f"{id} is {status} without the fault" for id, (status, _) in self.baseline.items()]
+        told = [
+            f"{id} is {how} without the fault{': ' if why else ''}{why}"
+            for id, (how, why) in (*self.tests_before.items(), *self.baseline.items())
+        ]
         return told[0] if told else "none of its claims is among those asked for"
 
     @property
@@ -62,13 +66,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Matrix:
-    """``items``: what was judged of any fault; ``whole``: every claim was judged under every fault."""
+    """``items``: what was judged of any fault; ``whole``: every claim was judged under every fault.
+
+    ``seconds``: by the clock; ``core_seconds``: of one core, all processes together.
+    """
 
     rows: Sequence[Row]
     items: Sequence[Item]
     baseline: Mapping[str, Answer]
     whole: bool
     seconds: float = 0.0
+    core_seconds: float = 0.0
     environment: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -111,6 +119,7 @@ class Matrix:
             "schema": "resbench.faults/1",
             "environment": dict(self.environment),
             "seconds": round(self.seconds, 1),
+            "core_seconds": round(self.core_seconds, 1),
             "whole": self.whole,
             "baseline": {id: status for id, (status, _) in self.baseline.items()},
             "faults": [self._row(row) for row in self.rows],
@@ -129,6 +138,7 @@ class Matrix:
             "what": row.fault.what,
             "claims": list(row.fault.claims),
             "judged": len(row.claims),
+            "core_seconds": round(row.seconds, 1),
             "killed_by": row.killed_by,
             "statuses": {id: status for id, (status, _) in row.claims.items() if status != "HOLDS"},
             "tests": [{"test": id, "status": how, "why": why} for id, (how, why) in row.tests.items()],

@@ -31,6 +31,7 @@ class _Found:
     claims: dict[str, Answer] = field(default_factory=dict)
     tests: dict[str, Answer] = field(default_factory=dict)
     error: str = ""
+    seconds: float = 0.0
 
     def add(self, finding: Finding | Failed) -> None:
         if isinstance(finding, Failed):
@@ -39,6 +40,7 @@ class _Found:
         self.claims.update(finding.claims)
         self.tests.update(finding.tests)
         self.error = self.error or finding.error
+        self.seconds += finding.seconds
 
 
 def run_faults(
@@ -89,7 +91,8 @@ def run_faults(
     rows = [_row(fault, found[fault.name], found[None], wanted[fault.name], tests[fault.name]) for fault in faults]
     baseline = {item.id: found[None].claims.get(item.id, _unknown(found[None])) for item in judged}
     whole = everything and len(faults) == len(importlib.import_module(catalogue).ALL)
-    return Matrix(rows, judged, baseline, whole, time.perf_counter() - started, environment())
+    spent = sum(each.seconds for each in found.values())
+    return Matrix(rows, judged, baseline, whole, time.perf_counter() - started, spent, environment())
 
 
 def _items_for(fault: Fault, items: Sequence[Item], patterns: Sequence[str]) -> list[str]:
@@ -130,6 +133,7 @@ def _row(fault: Fault, found: _Found, without: _Found, ids: Sequence[str], tests
         {id: without.claims.get(id, unknown) for id in ids},
         {test: without.tests.get(test, unknown) for test in tests},
         found.error,
+        found.seconds,
     )
 
 

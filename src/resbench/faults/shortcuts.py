@@ -98,14 +98,20 @@ def shortcut_added_twice() -> Injected:
 
     def faulty(original: Function) -> Function:
         def forward(self: ComposedUnit, x: Tensor, active: Tensor | None = None) -> Tensor:
-            if active is not None or not self.changes_shape:
+            if not self.changes_shape:
                 output: Tensor = original(self, x, active)
                 return output
-            return self.after(self.shortcut(x) + self.branch(x) + self.shortcut(x))
+            used = 1.0 if active is None or len(active) else 0.0
+            return self.after(self.shortcut(x) + used * self.branch(x) + self.shortcut(x))
 
         return forward
 
     return wrapped(ComposedUnit, "forward", faulty)
+
+
+def shortcut_dropout_at_test() -> Injected:
+    """A functional dropout on the shortcut is not told of the mode, and drops at test time as well."""
+    return _on_every_shortcut(lambda x: F.dropout(x, 0.1, training=True))
 
 
 class _Activated(nn.Module):
@@ -294,7 +300,12 @@ FAULTS: tuple[Fault, ...] = (
         shortcut_dropped_in_one_unit,
         *("he-scaling-product", "he-no-vanish-small-weights", "huang-update@any", "unit-identity-shortcut"),
     ),
-    described("network", shortcut_added_twice, "unit-transition-shortcut", "huang-update@any"),
+    described("network", shortcut_added_twice, "huang-update@any", "huang-drop-is-identity@any"),
+    described(
+        "network",
+        shortcut_dropout_at_test,
+        *("unit-transition-shortcut", "unit-identity-shortcut", "unit-eval-deterministic"),
+    ),
     described(
         "network",
         shortcut_after_activation,

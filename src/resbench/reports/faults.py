@@ -91,7 +91,9 @@ def _details(row: Row, width: int) -> Iterator[str]:
 
 def _conclusions(matrix: Matrix, width: int) -> Iterator[str]:
     killed = sum(bool(row.killed_by) for row in matrix.rows)
-    judged = f"{len(matrix.items)} claims and settings, {matrix.seconds:.0f} s"
+    judged = (
+        f"{len(matrix.items)} claims and settings, {matrix.seconds:.0f} s ({matrix.core_seconds:.0f} s of one core)"
+    )
     yield f"{killed} of {len(matrix.rows)} faults killed; {judged}"
     if matrix.survivors:
         yield from wrap(f"survivors: {', '.join(matrix.survivors)}", width, rest="  ")
