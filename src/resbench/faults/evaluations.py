@@ -138,5 +138,10 @@ FAULTS: tuple[Fault, ...] = (
     described("experiment", member_left_out, _TESTED),
     described("experiment", one_network_for_all, _TESTED),
     described("experiment", networks_sorted, "he-t1-identity-best@digits"),
-    described("experiment", timed_in_test_mode, "huang-speed-consistent-25@digits"),
+    described(
+        "experiment",
+        timed_in_test_mode,
+        "huang-speed-consistent-25@digits",
+        tests=("tests/experiments/test_speed.py::test_timed_steps_train_with_and_without_a_draw_in_turn",),
+    ),
 )
