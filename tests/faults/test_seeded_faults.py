@@ -86,7 +86,8 @@ def state() -> dict[tuple[str, str], Any]:
         for name, value in list(vars(module).items()):
             found[key, name] = value
             if isinstance(value, type) and value.__module__.startswith("resbench"):
-                found |= {(f"{key}.{name}", own): held for own, held in vars(value).items() if own != "__doc__"}
+                owner = f"{value.__module__}.{value.__qualname__}"  # once, whatever modules hold the class
+                found |= {(owner, own): held for own, held in vars(value).items() if own != "__doc__"}
     return found
 
 
