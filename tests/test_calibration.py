@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,10 @@ from resbench.claims import find, load_claims, select
 from resbench.claims.lock import fingerprint
 from resbench.errors import NotMeasured, UserError
 from resbench.plan import items_of
+from resbench.records.aside import noticing
+from resbench.records.locking import held
 from resbench.records.places import baselines
+from resbench.records.seeds import write_seed
 
 
 def test_every_trained_claim_has_its_seeds() -> None:
@@ -38,33 +41,71 @@ def test_alarms_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     record = read_seeds(seeds_path("digits"))
     first = next(iter(record["seeds"].values()))
     first["claims"]["huang-heatmap"]["status"] = "VIOLATED"
-    (tmp_path / "seeds.json").write_text(json.dumps(record))
-    monkeypatch.setattr(calibration, "seeds_path", lambda setting: tmp_path / "seeds.json")
+    for seed, entry in record["seeds"].items():
+        write_seed(tmp_path, "digits", int(seed), **entry)
+    monkeypatch.setattr(calibration, "seeds_path", lambda setting: tmp_path)
     found = false_alarms(find(load_claims(), "huang-heatmap"))["digits"]
     assert (found["seeds"], found["alarms"]) == (10, 1)
     assert found["upper"] == pytest.approx(0.394, abs=1e-3)  # Clopper-Pearson, one of ten, one-sided 95 %
 
 
-def test_seeds_are_recorded_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def one_claim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the committed networks, of seed 0, to be judged by one claim."""
     monkeypatch.setenv("RESBENCH_CACHE", str(tmp_path / "cache"))
     some = select(load_claims(), ["huang-heatmap"])
     monkeypatch.setattr(calibration, "load_claims", lambda: some)
-    out = tmp_path / "seeds.json"
-    message = record_seeds("digits", [baselines() / "checkpoints" / "digits"], out)
+    return baselines() / "checkpoints" / "digits"
+
+
+def test_seeds_are_recorded_one_by_one(tmp_path: Path, one_claim: Path) -> None:
+    message = record_seeds("digits", [one_claim], tmp_path / "seeds")
     assert message.startswith("1 seeds recorded")
-    (entry,) = read_seeds(out)["seeds"]["0"]["claims"].values()
+    assert [path.name for path in (tmp_path / "seeds").glob("*.json")] == ["seed-0.json"]
+    (entry,) = read_seeds(tmp_path / "seeds")["seeds"]["0"]["claims"].values()
     assert entry["status"] == "HOLDS"
     assert entry["checks"][0]["interval"][0] > 0
     assert not list((tmp_path / "cache").rglob("*.npz")), "a recorded seed leaves nothing behind"
 
 
+def test_a_damaged_seed_is_set_aside_and_no_other_touched(
+    tmp_path: Path, one_claim: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "seed-0.json").write_bytes(b"torn")
+    (tmp_path / "seed-1.json").write_bytes(b"torn as well")
+    with noticing() as aside:
+        record_seeds("digits", [one_claim], tmp_path)
+    assert aside == [str(tmp_path / "seed-0.json.damaged-1")]
+    assert (tmp_path / "seed-0.json.damaged-1").read_bytes() == b"torn"
+    assert (tmp_path / "seed-1.json").read_bytes() == b"torn as well"
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "seed-0.json: not a record of a seed (" in line
+    assert line.endswith("; set aside as seed-0.json.damaged-1, measured again")
+    (tmp_path / "seed-1.json").unlink()
+    assert list(read_seeds(tmp_path)["seeds"]) == ["0"]
+
+
+def test_a_seed_that_another_process_records_is_left_to_it(tmp_path: Path, one_claim: Path) -> None:
+    with held(tmp_path / "seed-0.json", "calibrating"):
+        message = record_seeds("digits", [one_claim], tmp_path)
+    assert message.startswith("0 seeds recorded")
+    assert f"left to another process: seed-0.json (process {os.getpid()} on " in message
+    assert not (tmp_path / "seed-0.json").exists()
+
+
+def test_a_file_of_all_seeds_is_read_but_not_written(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="recorded in a file each: give the folder"):
+        record_seeds("digits", [tmp_path], tmp_path / "seeds.json")
+
+
 @pytest.mark.parametrize("content", ["", "[]", '{"schema": 2, "seeds": {}}', '{"schema": 1, "seeds": []}'])
 def test_a_damaged_record(tmp_path: Path, content: str) -> None:
     (tmp_path / "seeds.json").write_text(content)
-    with pytest.raises(UserError, match="not a record of seeds"):
-        read_seeds(tmp_path / "seeds.json")
+    for place in (tmp_path, tmp_path / "seeds.json"):
+        with pytest.raises(UserError, match="not a record of seeds"):
+            read_seeds(place)
 
 
 def test_a_folder_without_checkpoints(tmp_path: Path) -> None:
     with pytest.raises(NotMeasured, match="no trained networks"):
-        record_seeds("digits", [tmp_path], tmp_path / "seeds.json")
+        record_seeds("digits", [tmp_path], tmp_path / "seeds")

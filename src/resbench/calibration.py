@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,61 +9,80 @@ from typing import Any
 from resbench.claims.loader import load_claims
 from resbench.claims.lock import fingerprint
 from resbench.claims.model import Claim
-from resbench.errors import UserError
+from resbench.errors import Damaged, UserError
 from resbench.judge import Status, judge_claim
 from resbench.plan import Item, Run, items_of, partial_results
+from resbench.records.aside import set_aside
 from resbench.records.environment import environment
+from resbench.records.locking import Held, held
 from resbench.records.measurement import Measurement
-from resbench.records.places import baselines, write_atomically
+from resbench.records.places import baselines
+from resbench.records.seeds import OLD, decode_seed, read_seed_records, seed_path, write_seed
 
 __all__ = ["false_alarms", "read_seeds", "record_seeds"]
 
 
 def seeds_path(setting: str) -> Path:
-    return baselines() / "claims" / setting / "seeds.json"
+    """The folder of the committed seeds of a setting."""
+    return baselines() / "claims" / setting
 
 
 def read_seeds(path: Path) -> dict[str, Any]:
-    """The record at ``path``; an empty one where there is none.
+    """All seeds of a folder, or of a file of schema 1, in the form of such a file; none where there is nothing.
 
     Raises:
-        UserError: the file is not such a record.
+        UserError: a file there is damaged.
     """
-    if not path.exists():
-        return {"schema": 1, "seeds": {}}
-    try:
-        record: dict[str, Any] = json.loads(path.read_text())
-        if record["schema"] != 1 or not isinstance(record["seeds"], dict):
-            raise ValueError("schema 1 expected")
-        return record
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not a record of seeds ({error}); restore it, or name another file") from error
+    seeds = read_seed_records(path)
+    plain = {str(n): {"environment": one.environment, "claims": one.values()} for n, one in seeds.items()}
+    return {"schema": 1, "seeds": plain}
 
 
 def record_seeds(setting: str, folders: Sequence[Path], out: Path) -> str:
-    """Judge every trained claim of ``setting`` on the checkpoints of each folder; extend the record at ``out``.
+    """Judge every trained claim of ``setting`` on the checkpoints of each folder; a file of each seed in ``out``.
 
-    Written after each folder, so that an interruption loses one seed at most.  Returns one line on what was recorded.
+    Written after each folder, so that an interruption loses one seed at most.  A damaged file of the seed is set aside.
+    A seed that another process is at is left to it.  Returns one line on what was recorded.
 
     Raises:
-        UserError: a folder without checkpoints, or a record that cannot be read or written.
+        UserError: a folder without checkpoints, or a record that cannot be written.
     """
-    record = read_seeds(out)
+    if out.suffix == ".json":
+        where = f"give the folder, {out.parent}; `resbench records migrate` splits an older {OLD}"
+        raise UserError(f"--out {out}: seeds are recorded in a file each: {where}")
     items = items_of(load_claims(), kinds=("trained",), settings=(setting,))
-    failed = 0
+    recorded, failed = 0, 0
+    elsewhere: list[str] = []
     for folder in folders:
-        seed = _seed_of(setting, folder)
-        run = Run(items, folders={setting: folder}, partial=partial_results({setting: folder}))
-        entries = {}
-        for item in items:
-            entry = _entry(item, run.outcomes(item))
-            failed += entry["status"] not in (Status.HOLDS, Status.NOT_MEASURED)
-            entries[item.claim.id] = entry
-        record["seeds"][str(seed)] = {"environment": environment(), "claims": entries}
-        record["seeds"] = dict(sorted(record["seeds"].items(), key=lambda pair: int(pair[0])))
-        write_atomically(out, (json.dumps(record, indent=1) + "\n").encode())
-        run.finish()
-    return f"{len(folders)} seeds recorded in {out}; {failed} verdicts were neither HOLDS nor NOT_MEASURED"
+        path = seed_path(out, _seed_of(setting, folder))
+        try:
+            with held(path, "calibrating"):
+                failed += _record(setting, items, folder, path)
+            recorded += 1
+        except Held as other:
+            elsewhere.append(f"{path.name} ({other.by or 'another process'})")
+    text = f"{recorded} seeds recorded in {out}; {failed} verdicts were neither HOLDS nor NOT_MEASURED"
+    return f"{text}; left to another process: {', '.join(elsewhere)}" if elsewhere else text
+
+
+def _record(setting: str, items: Sequence[Item], folder: Path, path: Path) -> int:
+    """Measure and record one seed; returns how many verdicts were neither HOLDS nor NOT_MEASURED."""
+    try:
+        if path.exists():
+            decode_seed(path.read_bytes(), path)
+    except Damaged as damage:
+        set_aside(damage, "measured again")
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror or error}") from error
+    run = Run(items, folders={setting: folder}, partial=partial_results({setting: folder}))
+    entries, failed = {}, 0
+    for item in items:
+        entry = _entry(item, run.outcomes(item))
+        failed += entry["status"] not in (Status.HOLDS, Status.NOT_MEASURED)
+        entries[item.claim.id] = entry
+    write_seed(path.parent, setting, _seed_of(setting, folder), environment(), entries)
+    run.finish()
+    return failed
 
 
 def _entry(item: Item, outcomes: Sequence[Measurement | Exception]) -> dict[str, Any]:

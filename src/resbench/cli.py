@@ -22,6 +22,7 @@ from resbench.commands.history import history
 from resbench.commands.lesion import lesion
 from resbench.commands.measure import measure
 from resbench.commands.paths import paths
+from resbench.commands.records import records_app
 from resbench.commands.target_options import (
     Checkpoint,
     Data,
@@ -38,6 +39,7 @@ from resbench.commands.target_options import (
 )
 from resbench.commands.train import train
 from resbench.errors import NotMeasured, UserError
+from resbench.records.aside import noticing
 
 __all__ = ["app", "main", "run"]
 
@@ -55,6 +57,7 @@ app.add_typer(claims_app, name="claims")
 for command in (lesion, paths, measure, train, bench, ab, compare, history, doctor, faults):
     app.command()(command)
 app.add_typer(export_app, name="export")
+app.add_typer(records_app, name="records")
 
 
 class Format(StrEnum):
@@ -278,14 +281,14 @@ def claims_wanted() -> None:
 @app.command()
 def calibrate(
     folders: Annotated[list[Path], typer.Argument(help="Checkpoint folders, one a seed (`resbench train --out`).")],
-    out: Annotated[Path, typer.Option("--out", help="The record to write or to extend.")],
+    out: Annotated[Path, typer.Option("--out", help="The folder of the records, one a seed.")],
     setting: Annotated[str, typer.Option("--setting", help="Whose networks these are.")] = "digits",
 ) -> None:
     """Measure every trained claim on networks of other seeds, and record the raw values.
 
-    Tolerances and false-alarm probabilities come from this record.
+    Tolerances and false-alarm probabilities come from these records.
 
-    Example: resbench calibrate /tmp/seeds/* --out baselines/claims/digits/seeds.json
+    Example: resbench calibrate /tmp/seeds/* --out baselines/claims/digits
     """
     from resbench.calibration import record_seeds
 
@@ -322,12 +325,19 @@ def _interruptible(kept: str) -> Iterator[None]:
 
 
 def main() -> None:
-    """Run the command line; ends in SystemExit."""
-    try:
-        app(prog_name="resbench")
-    except (UserError, NotMeasured) as error:
-        print(f"resbench: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
+    """Run the command line; ends in SystemExit.  Where damaged files were set aside, it is no success."""
+    with noticing() as aside:
+        try:
+            app(prog_name="resbench")
+        except (UserError, NotMeasured) as error:
+            print(f"resbench: {' '.join(str(error).split())}", file=sys.stderr)
+            sys.exit(2)
+        except SystemExit as end:
+            if aside and not end.code:
+                what = "a damaged file was" if len(aside) == 1 else f"{len(aside)} damaged files were"
+                print(f"resbench: done, but {what} set aside (see above): exit code 1", file=sys.stderr)
+                sys.exit(1)
+            raise
 
 
 def run() -> None:

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
-__all__ = ["NotMeasured", "Stale", "UserError"]
+from pathlib import Path
+
+__all__ = ["Damaged", "NotMeasured", "Stale", "UserError"]
 
 
 class UserError(Exception):
     """Bad usage or bad input; its message is one line that says what to do."""
+
+
+class Damaged(UserError):
+    """A file of resbench's own is not what was once written.
+
+    Who only reads ends with it as with any bad input; who writes to the store sets the file aside
+    (:func:`resbench.records.aside.set_aside`) and makes it anew.  A file that cannot be *opened*, or that a newer
+    resbench wrote, is not damaged.
+    """
+
+    def __init__(self, path: Path, what: str, way_out: str):
+        super().__init__(f"{path}: {what}; {way_out}")
+        self.path, self.what, self.way_out = path, what, way_out
+
+    def __reduce__(self) -> tuple[type[Damaged], tuple[Path, str, str]]:
+        return Damaged, (self.path, self.what, self.way_out)
 
 
 class NotMeasured(Exception):

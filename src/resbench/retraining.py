@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from resbench.errors import UserError
 from resbench.plan import Item
 from resbench.progress import training_progress
+from resbench.records.locking import held
 from resbench.records.places import baselines, check_writable
 
 __all__ = ["retrained_folders", "train_networks"]
+
+_INDEX_SECONDS = 60.0
 
 
 def retrained_folders(items: Sequence[Item], seed: int | None, scratch: Path) -> dict[str, Path]:
@@ -48,7 +52,8 @@ def train_networks(
     """Train ``networks`` (all of the setting's if empty) and index their folders; returns the folders.
 
     Raises:
-        UserError: an unknown network or setting, several seeds without ``out``, a folder that cannot be written.
+        UserError: an unknown network or setting, several seeds without ``out``, a folder that cannot be written, or
+            another process at one of the networks there.
     """
     from resbench.training.campaign import plan_jobs, run_jobs
     from resbench.training.checkpoints import write_index
@@ -61,10 +66,14 @@ def train_networks(
     folders = {seed: root / f"seed-{seed}" if len(seeds) > 1 else root for seed in seeds}
     for folder in folders.values():
         check_writable(folder)
-    planned = plan_jobs(setting, networks or sorted(recipes), folders)
-    if planned:
-        with training_progress({job.network: job.steps for job in planned}) as progress:
-            run_jobs(planned, processes=jobs, report=progress.report)
+    with ExitStack() as mine:
+        for name in networks or sorted(recipes):
+            mine.enter_context(held(root / name, "training"))
+        planned = plan_jobs(setting, networks or sorted(recipes), folders)
+        if planned:
+            with training_progress({job.network: job.steps for job in planned}) as progress:
+                run_jobs(planned, processes=jobs, report=progress.report)
     for folder in folders.values():
-        write_index(folder, [name for name in recipes if (folder / f"{name}.safetensors").exists()])
+        with held(folder / "index.json", "indexing", wait=_INDEX_SECONDS):  # of the others' networks there as well
+            write_index(folder, [name for name in recipes if (folder / f"{name}.safetensors").exists()])
     return list(folders.values())

@@ -24,6 +24,7 @@ from resbench.plan import Run, items_of
 from resbench.records.evidence import write
 from resbench.records.places import baselines
 from resbench.records.results import Request, Result
+from resbench.records.schemas import digest_of
 from resbench.records.versions import NETWORKS, VERSIONS
 
 
@@ -213,7 +214,7 @@ def test_evidence_from_before_networks_were_trained_here_is_still_read(tmp_path:
     for name in ("recipe", "networks", "precision"):
         del content["subject"][name]
     del content["made"]["training"]
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps({**content, "digest": digest_of(content)}))
     assert RecordedLab(SETTING, tmp_path).result(REQUEST)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import resbench.plan
 from resbench.errors import UserError
 from resbench.measuring.study import read_study
 from resbench.records.evidence import read_evidence
+from resbench.records.locking import held
 from resbench.records.results import Request
 
 Run = Callable[..., tuple[int, str, str]]
@@ -119,10 +121,21 @@ def test_from_nothing_to_verdicts_and_nothing_is_made_twice(
 def test_what_is_of_another_checkpoint_or_damaged_is_made_again(measure: Run, study: Path) -> None:
     measure("--select", "*/evaluation")
     record = study.parent / "claims" / SETTING / "resnet56" / "evaluation.json"
-    record.write_text(record.read_text()[:-40])
-    _, out, err = measure("--select", "*/evaluation")
+    damaged = record.read_bytes()[:-40]
+    record.write_bytes(damaged)
+    beside = study.parent / "claims" / SETTING / "plain20" / "evaluation.json"
+    before = beside.read_bytes()
+    code, out, err = measure("--select", "*/evaluation")
+    assert code == 1
     assert "1 recorded" in out
-    assert "measured again" in err
+    said = [line for line in err.splitlines() if "set aside" in line]
+    assert len(said) == 2
+    assert said[0].startswith(f"resbench: {record}: not a record of evidence (")
+    assert said[0].endswith("; set aside as evaluation.json.damaged-1, measured again")
+    assert said[1] == "resbench: done, but a damaged file was set aside (see above): exit code 1"
+    assert (record.parent / "evaluation.json.damaged-1").read_bytes() == damaged
+    assert beside.read_bytes() == before
+    assert measure("--select", "*/evaluation")[0] == 0
     other = Net(units=3)
     with torch.no_grad():
         other.load_state_dict(load(study))
@@ -130,6 +143,42 @@ def test_what_is_of_another_checkpoint_or_damaged_is_made_again(measure: Run, st
         other.head.bias *= 2.0
     save_file(other.state_dict(), study.parent / "small.safetensors")
     assert "2 recorded" in measure("--select", "*/evaluation")[1]
+
+
+def test_who_only_judges_refuses_what_is_damaged_and_leaves_it(
+    measure: Run, run: Run, study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure("--select", "plain20")
+    record = study.parent / "claims" / SETTING / "plain20" / "evaluation.json"
+    record.write_bytes(record.read_bytes().replace(b'"images": 60', b'"images": 61'))
+    before = sorted(path.name for path in record.parent.iterdir())
+    monkeypatch.setattr(resbench.plan, "baselines", lambda: study.parent)
+    code, out, err = run("check", "--setting", SETTING)
+    assert (code, out) == (2, "")
+    assert "plain20/evaluation.json: its content is not what was recorded (another digest)" in err
+    assert len(err.splitlines()) == 1
+    assert sorted(path.name for path in record.parent.iterdir()) == before
+
+
+def test_a_network_that_another_process_measures_is_left_to_it(measure: Run, study: Path) -> None:
+    folder = study.parent / "claims" / SETTING
+    with held(folder / "resnet56", "measuring"):
+        code, out, _ = measure("--select", "*/evaluation")
+    assert code == 0
+    assert out.startswith("1 recorded")
+    assert f"of 1; left to another process: resnet56 (process {os.getpid()} on " in out
+    assert not (folder / "resnet56" / "evaluation.json").exists()
+
+
+def test_a_link_out_of_the_store_is_refused(measure: Run, study: Path) -> None:
+    folder = study.parent / "claims" / SETTING
+    folder.mkdir(parents=True)
+    (study.parent / "outside").mkdir()
+    (folder / "plain20").symlink_to(study.parent / "outside")
+    code, _, err = measure("--select", "plain20")
+    assert code == 2
+    assert "leads out of" in err.splitlines()[-1]
+    assert not list((study.parent / "outside").iterdir())
 
 
 def load(study: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,9 @@ import resbench.training.recipes
 from resbench.errors import UserError
 from resbench.measuring.own import OwnOptions, measure_own
 from resbench.measuring.pace import read_pace
+from resbench.records.aside import noticing
 from resbench.records.evidence import Evidence, read_evidence
+from resbench.records.locking import held
 from resbench.records.results import Request
 from resbench.training.papers import Trained
 
@@ -76,7 +79,7 @@ def test_from_nothing_to_verdicts_and_nothing_is_made_twice(
     said = measure("vgg15", "resnet110-preact/evaluation")
     assert said.startswith("4 recorded")  # evaluation, curves and single deletions of the one, evaluation of the other
     assert sorted(trainings) == [("resnet110-preact", 1), ("vgg15", 1)]
-    assert sorted(path.name for path in (place / "checkpoints" / SETTING).iterdir()) == [
+    assert sorted(path.name for path in (place / "checkpoints" / SETTING).glob("*.*t*")) == [
         "resnet110-preact.safetensors",
         "vgg15.safetensors",
     ]
@@ -140,7 +143,7 @@ def test_a_killed_training_goes_on_and_ends_as_if_it_had_not_been(
     assert "3 recorded" in measure("vgg15")
     whole = read_evidence(tmp_path / "whole", SETTING, Request("single_deletion", "vgg15"))
     assert whole is not None
-    assert evidence(place, "single_deletion").digest == whole.digest
+    assert evidence(place, "single_deletion").members == whole.members
 
 
 def test_no_time_trains_nothing(measure: Measure, trainings: list[tuple[str, int]]) -> None:
@@ -199,6 +202,32 @@ def test_the_users_own_checkpoint_of_another_recipe_is_not_replaced(
     monkeypatch.setattr(resbench.training.recipes, "load_recipes", lambda setting: recipes(lr=0.02))
     with pytest.raises(UserError, match="another recipe than the present one; remove the file"):
         measure("vgg15", checkpoints=place / "mine")
+
+
+def test_a_damaged_checkpoint_and_a_damaged_pace_are_set_aside(
+    measure: Measure, place: Path, trainings: list[tuple[str, int]]
+) -> None:
+    measure("vgg15/evaluation")
+    checkpoint = place / "checkpoints" / SETTING / "vgg15.safetensors"
+    damaged = bytearray(checkpoint.read_bytes())
+    damaged[-1] ^= 1
+    checkpoint.write_bytes(damaged)
+    (place / "pace.json").write_text("{")
+    with noticing() as aside:
+        assert "1 recorded" in measure("vgg15/training_curves")
+    assert sorted(aside) == [f"{checkpoint}.damaged-1", str(place / "pace.json.damaged-1")]
+    assert Path(f"{checkpoint}.damaged-1").read_bytes() == damaged
+    assert trainings == [("vgg15", 1), ("vgg15", 1)]
+    assert read_pace(place / "pace.json").devices
+
+
+def test_records_that_another_machine_measures_are_left_to_it(
+    measure: Measure, place: Path, trainings: list[Any]
+) -> None:
+    """Of another cache: it holds the folder of the network's records."""
+    with held(place / "claims" / SETTING / "vgg15", "measuring"):
+        assert f"left to another process: vgg15 (process {os.getpid()} on " in measure("vgg15/evaluation")
+    assert not trainings
 
 
 def test_seeds_are_beside_the_first(measure: Measure, place: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from tests.records.evidence_samples import REQUEST, SETTING, record
 
-from resbench.errors import UserError
+from resbench.errors import Damaged, UserError
+from resbench.records import evidence as module
 from resbench.records.evidence import Evidence, _unpacked, evidence_path, read_evidence, restored, stored
 from resbench.records.results import Request
+from resbench.records.schemas import digest_of
 
 
 def read(folder: Path) -> Evidence:
@@ -103,13 +106,36 @@ def test_a_truncated_file(tmp_path: Path) -> None:
 
 
 def test_another_schema(tmp_path: Path) -> None:
-    change(record(tmp_path), lambda content: content.update(schema="resbench.evidence/2"))
+    change(record(tmp_path), lambda content: content.update(schema="resbench.evidences/2"))
     assert "not a record of evidence" in fault(tmp_path)
+
+
+def test_a_newer_schema_is_not_damage(tmp_path: Path) -> None:
+    change(record(tmp_path), lambda content: content.update(schema="resbench.evidence/3"))
+    with pytest.raises(UserError, match=r"of a newer resbench \(resbench.evidence/3\); update") as caught:
+        read_evidence(tmp_path, SETTING, REQUEST)
+    assert not isinstance(caught.value, Damaged)
 
 
 def test_an_unknown_field(tmp_path: Path) -> None:
     change(record(tmp_path), lambda content: content.update(verdict="HOLDS"))
     assert "verdict" in fault(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda content: content["subject"].update(published_error=6.62),
+        lambda content: content["subject"].update(seed=1),
+        lambda content: content["made"]["environment"].update(cpu="another"),
+        lambda content: content.update(version=content["version"] + 1),
+        lambda content: content.pop("digest"),
+        lambda content: content.update(digest=64 * "0"),
+    ],
+)
+def test_whatever_was_changed_is_seen(tmp_path: Path, edit: Any) -> None:
+    change(record(tmp_path), edit)
+    assert "another digest" in fault(tmp_path)
 
 
 @pytest.mark.parametrize(("field", "value"), [("shape", [1, 7]), ("type", "int"), ("data", "eJwDAAAAAAE=")])
@@ -118,13 +144,69 @@ def test_arrays_that_were_changed(tmp_path: Path, field: str, value: Any) -> Non
     assert "another digest" in fault(tmp_path)
 
 
-def test_arrays_that_do_not_fit_their_shape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import resbench.records.evidence as module
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda array: array.update(shape=[9, 99]),
+        lambda array: array.update(shape=[1 << 62, 1 << 62]),
+        lambda array: array.update(data="eJwDAAA="),
+        lambda array: array.update(data="AAAA" + array["data"]),
+        lambda array: array.update(data=base64.b64encode(base64.b64decode(array["data"]) + b"more").decode()),
+    ],
+)
+def test_arrays_that_do_not_unpack(tmp_path: Path, edit: Any) -> None:
+    """With the digest of what they are: written by something else than resbench."""
 
-    path = record(tmp_path)
-    monkeypatch.setattr(module, "_digest", lambda members: json.loads(path.read_text())["digest"])
-    change(path, lambda content: content["members"][0]["wrong"].update(shape=[9, 99]))
+    def forged(content: dict[str, Any]) -> None:
+        edit(content["members"][0]["wrong"])
+        content["digest"] = digest_of(content)
+
+    change(record(tmp_path), forged)
     assert "do not unpack" in fault(tmp_path)
+
+
+def test_an_array_that_would_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_LARGEST", 1000)
+    record(tmp_path, ({"wrong": np.zeros(8 * 1001, dtype=bool)},))
+    assert "too large" in fault(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["..", "../up", "a/b", "", ".hidden", "A", "a\n"])
+def test_a_name_that_would_lead_elsewhere(tmp_path: Path, name: str) -> None:
+    for request in (Request("evaluation", name), Request(name, "resnet56")):
+        with pytest.raises(UserError, match="is no name of a network or experiment"):
+            evidence_path(tmp_path, request)
+
+
+def test_a_link_out_of_the_store_is_neither_read_nor_written_through(tmp_path: Path) -> None:
+    store, outside = tmp_path / "store", tmp_path / "outside"
+    path = record(outside)
+    store.mkdir()
+    (store / "resnet56").symlink_to(outside / "resnet56")
+    before = path.read_bytes()
+    with pytest.raises(UserError, match="leads out of"):
+        read_evidence(store, SETTING, REQUEST)
+    with pytest.raises(UserError, match="leads out of"):
+        record(store, seed=3)
+    (store / "resnet56").unlink()
+    (store / "resnet56").mkdir()
+    (store / "resnet56" / path.name).symlink_to(path)
+    with pytest.raises(UserError, match="leads out of"):
+        read_evidence(store, SETTING, REQUEST)
+    assert path.read_bytes() == before
+
+
+def test_a_store_may_be_a_link_itself(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "store")
+    (tmp_path / "store").mkdir()
+    record(tmp_path / "link")
+    assert read(tmp_path / "link") == read(tmp_path / "store")
+
+
+def test_a_loop_of_links(tmp_path: Path) -> None:
+    (tmp_path / "resnet56").symlink_to(tmp_path / "resnet56")
+    with pytest.raises(UserError):
+        read_evidence(tmp_path, SETTING, REQUEST)
 
 
 def test_a_file_in_the_wrong_place(tmp_path: Path) -> None:

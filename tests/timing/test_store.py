@@ -11,9 +11,10 @@ import pytest
 from timing_samples import NETWORK, PREACT, around, make_record, make_run
 
 from resbench.errors import UserError
+from resbench.records.aside import noticing
 from resbench.timing import store
 from resbench.timing.record import TimingRecord
-from resbench.timing.store import decode, encode, find, load, names, save
+from resbench.timing.store import decode, encode, find, load, names, reserved, save, vacant
 from resbench.timing.worker.case import parse
 from resbench.timing.worker.seen import Round
 
@@ -119,6 +120,8 @@ def _first_round(document: dict[str, Any]) -> dict[str, Any]:
         (_edited(lambda d: d["records"][0].update(rounds=[])), "neither samples nor a reason"),
         (_edited(lambda d: d["records"].append(d["records"][0])), "twice"),
         (_edited(lambda d: d["records"][0]["case"].update(colour="red")), "unknown field"),
+        (_edited(lambda d: _first_round(d)["seconds"].append(0.5)), "another digest"),
+        (_edited(lambda d: d.update(environment={"cpu": "another"})), "another digest"),
     ],
 )
 def test_a_bad_file_is_one_clear_line(folder: Path, content: bytes, message: str) -> None:
@@ -127,6 +130,40 @@ def test_a_bad_file_is_one_clear_line(folder: Path, content: bytes, message: str
         load("bad.json")
     assert "bad.json" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_run_from_before_there_were_digests_is_read(folder: Path) -> None:
+    content = _edited(lambda d: d.pop("digest"))
+    (folder / "old.json").write_bytes(content)
+    assert load("old.json") == make_run("main", {PREACT: around(0.01)})
+
+
+def test_a_damaged_run_is_set_aside_and_its_name_is_free(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = make_run("main", {PREACT: around(0.01)})
+    path = save(run, "main")
+    path.write_bytes(encode(run)[:-300])
+    with noticing() as aside:
+        assert vacant("main") == path
+    assert not path.exists()
+    assert aside == [f"{path}.damaged-1"]
+    assert "main.json.damaged-1, its name is free" in capsys.readouterr().err
+    save(run, "main")
+    assert load("main") == run
+
+
+def test_a_file_that_is_something_else_is_not_damaged(folder: Path) -> None:
+    (folder / "mine").mkdir()
+    (folder / "mine" / "notes.json").write_text("{}")
+    with pytest.raises(UserError, match="exists: choose another name"):
+        vacant("mine/notes.json")
+
+
+def test_a_name_that_another_process_measures_is_refused_before_minutes_of_measuring() -> None:
+    held = pytest.raises(UserError, match=r"main\.json is held by process \d+ on .* \(timing, since")
+    with reserved("main"), held, reserved("main"):
+        raise AssertionError
+    with reserved("main"):
+        pass
 
 
 def test_what_could_not_be_read_again_is_not_written() -> None:

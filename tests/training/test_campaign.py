@@ -9,6 +9,8 @@ import pytest
 
 from resbench.checking import Options, run_check
 from resbench.errors import UserError
+from resbench.records.aside import noticing
+from resbench.records.locking import held
 from resbench.retraining import train_networks
 from resbench.training import campaign
 from resbench.training.campaign import plan_jobs
@@ -39,7 +41,16 @@ def test_the_longest_networks_start_first(tmp_path: Path) -> None:
 
 def test_a_damaged_checkpoint_is_trained_again(tmp_path: Path) -> None:
     (tmp_path / "post-9.safetensors").write_bytes(b"torn")
-    assert [job.network for job in plan_jobs("digits", ("post-9",), {0: tmp_path})] == ["post-9"]
+    with noticing() as aside:
+        assert [job.network for job in plan_jobs("digits", ("post-9",), {0: tmp_path})] == ["post-9"]
+    assert aside == [str(tmp_path / "post-9.safetensors.damaged-1")]
+    assert (tmp_path / "post-9.safetensors.damaged-1").read_bytes() == b"torn"
+
+
+def test_a_network_that_another_process_trains_there_is_refused(tmp_path: Path) -> None:
+    with held(tmp_path / "post-9", "training"), pytest.raises(UserError, match="post-9 is held by process"):
+        train_networks("digits", ("post-9",), (1, 2), tmp_path, 1)
+    assert not list(tmp_path.glob("*.json"))
 
 
 def test_several_seeds_get_a_folder_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

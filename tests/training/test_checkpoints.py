@@ -10,7 +10,7 @@ import safetensors.torch
 import torch
 
 from resbench.data.digits import Dataset
-from resbench.errors import NotMeasured, Stale, UserError
+from resbench.errors import Damaged, NotMeasured, Stale, UserError
 from resbench.networks.residual import NetworkSpec
 from resbench.training.checkpoints import load, read_index, read_seed, save, write_index
 from resbench.training.loop import Copy, TrainedCopy, train
@@ -86,8 +86,26 @@ def test_missing(tmp_path: Path, data: Dataset) -> None:
 @pytest.mark.parametrize("keep", [0, 7, 100, 2000])
 def test_truncated(path: Path, data: Dataset, keep: int) -> None:
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(UserError, match="truncated or not safetensors"):
+    with pytest.raises(UserError, match="truncated, changed or not safetensors"):
         load(path, "net", RECIPE, data)
+
+
+def test_a_byte_that_was_changed_is_seen_without_an_index(path: Path, data: Dataset) -> None:
+    content = path.read_bytes()
+    for place in (len(content) - 1, len(content) // 2, content.index(b'"seed":"') + 8, content.index(b'"curves"') + 30):
+        changed = bytearray(content)
+        changed[place] ^= 1
+        path.write_bytes(bytes(changed))
+        with pytest.raises(Damaged, match=r"changed or not safetensors|does not fit"):
+            load(path, "net", RECIPE, data)
+
+
+def test_an_index_names_no_file_elsewhere(path: Path) -> None:
+    write_index(path.parent, ["net"])
+    index = path.parent / "index.json"
+    index.write_text(index.read_text().replace('"net.safetensors"', '"../net.safetensors"'))
+    with pytest.raises(Damaged, match="not a checkpoint index"):
+        read_index(path.parent)
 
 
 def test_wrong_hash(path: Path, data: Dataset) -> None:
@@ -127,7 +145,7 @@ def test_missing_tensor(path: Path, data: Dataset) -> None:
     with safetensors.safe_open(path, "pt") as file:
         metadata = file.metadata()
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    del tensors["0/stem.0.weight"]
+    del tensors["0/stem.0.weight"], metadata["digest"]
     path.write_bytes(safetensors.torch.save(tensors, metadata))
     with pytest.raises(UserError, match=r"tensor stem\.0\.weight is missing"):
         load(path, "net", RECIPE, data)

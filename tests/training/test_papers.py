@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import signal
 import time
@@ -16,15 +17,17 @@ from tests.training.shared_images import small_images
 
 from resbench.claims.model import AtLeast, Ratio
 from resbench.data.cifar10 import ImageSet
-from resbench.errors import UserError
+from resbench.errors import Damaged, UserError
 from resbench.experiments import accuracy
 from resbench.experiments.evaluation import evaluation
 from resbench.judge import Status, compare
 from resbench.measuring import trained as measuring
 from resbench.networks.residual import NetworkSpec, PlainSpec, ResidualNetwork
 from resbench.networks.units import UnitSpec
+from resbench.records.aside import noticing
 from resbench.training import papers
 from resbench.training.checkpoints import Saved
+from resbench.training.packed import unpacked
 from resbench.training.papers import Trained, train_network
 from resbench.training.recipes import Recipe
 from resbench.training.sharing import Share
@@ -182,12 +185,26 @@ def test_a_state_belongs_to_its_run(images: ImageSet, tmp_path: Path, monkeypatc
     with pytest.raises(UserError, match=r"the state of another run \(recipe"):
         train_network("small", changed(lr=0.2), images, seed=1, keep=kept)
     assert kept.read_bytes() == before
-    for damaged in (before[:1000], b"", b"{}" * 50, before[:-1]):
+    identity = json.loads(unpacked(before)[1]["identity"])
+    changed_byte = bytearray(before)
+    changed_byte[-1] ^= 1
+    for damaged in (before[:1000], b"", b"{}" * 50, before[:-1], bytes(changed_byte)):
         kept.write_bytes(damaged)
-        with pytest.raises(UserError, match=r"not the state of a training run .*; remove it to begin anew"):
-            train_network("small", SMALL, images, seed=1, keep=kept)
+        with pytest.raises(Damaged, match=r"not the state of a training run .*; remove it to begin anew"):
+            read_state(kept, identity)
     with pytest.raises(UserError, match="--precision fp8: one of float32, tf32, bf16"):
         train_network("small", SMALL, images, seed=1, precision="fp8")
+
+
+def test_a_damaged_state_is_set_aside_and_the_training_begun_anew(images: ImageSet, tmp_path: Path) -> None:
+    kept = tmp_path / "run"
+    kept.write_bytes(b"torn")
+    with noticing() as aside:
+        found = train_network("small", SMALL, images, seed=1, keep=kept)
+    assert found is not None
+    assert aside == [str(tmp_path / "run.damaged-1")]
+    assert (tmp_path / "run.damaged-1").read_bytes() == b"torn"
+    assert found.curves == trained(SMALL, images).curves
 
 
 def test_the_state_is_kept_every_while(images: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

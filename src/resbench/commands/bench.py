@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,16 +52,22 @@ def bench(
 
     Example: resbench bench --select 'unit:preact/*' --processes 5
     """
-    from resbench.timing.store import save as save_run
-    from resbench.timing.store import vacant
+    from resbench.timing.store import reserved
 
     if listed:
         _list(select, tag, device)
         return
     chosen = chosen_cases(select, tag, device)
-    if save:
-        vacant(save, force=force)
+    with reserved(save, force=force) if save else nullcontext():
+        run, complete = _measured(chosen, processes, seconds, save, force)
+    _print(run, format)
+    raise typer.Exit(0 if complete else 1)
 
+
+def _measured(
+    chosen: list[Case], processes: int | None, seconds: float | None, save: str, force: bool
+) -> tuple[TimingRun, bool]:
+    """The run, saved under the name ``save`` if that is given, and whether every case was measured."""
     from resbench.progress import CountProgress
     from resbench.timing.rounds import (
         GPU_PROCESSES,
@@ -71,6 +78,7 @@ def bench(
         Collected,
         run_bench,
     )
+    from resbench.timing.store import save as save_run
 
     usual = (GPU_PROCESSES, GPU_SECONDS) if all(case.cuda for case in chosen) else (PROCESSES, SECONDS)
     options = BenchOptions(processes or usual[0], seconds or usual[1])
@@ -88,8 +96,7 @@ def bench(
     run = collected.run(save or "this run")
     if save:
         print(f"resbench: saved as {save_run(run, save, force=force)}", file=sys.stderr)
-    _print(run, format)
-    raise typer.Exit(1 if collected.errors else 0)
+    return run, not collected.errors
 
 
 def chosen_cases(select: list[str] | None, tag: str | None, device: str, *, present: bool = True) -> list[Case]:

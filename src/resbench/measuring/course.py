@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from resbench.errors import NotMeasured, UserError
+from resbench.errors import Damaged, NotMeasured
+from resbench.records.aside import set_aside
 from resbench.records.environment import environment
 from resbench.records.evidence import Made, Subject, read_evidence, write
 from resbench.records.partial import source_fingerprint
@@ -114,11 +115,11 @@ class Course:
 
 
 def current(folder: Path, setting: str, request: Request, subject: Subject, *, run: int = 1) -> bool:
-    """Whether there is a record of the present subject and version; a damaged one is made again."""
+    """Whether there is a record of the present subject and version; a damaged one is set aside, to be made again."""
     try:
         evidence = read_evidence(folder, setting, request, run=run)
-    except UserError as error:
-        print(f"resbench: {error}; measured again", file=sys.stderr)
+    except Damaged as damage:
+        set_aside(damage, "measured again")
         return False
     return evidence is not None and evidence.subject == subject and evidence.version == VERSIONS[request.experiment]
 

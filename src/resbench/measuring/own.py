@@ -13,15 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
-
-from resbench.errors import UserError
+from resbench.errors import Damaged, UserError
 from resbench.measuring.course import Course, Stopped, current
-from resbench.measuring.pace import read_pace
 from resbench.measuring.planning import Need, Work, experiments_of, needs_of, planned, selected, steps
-from resbench.measuring.trained import Places, Shelf, Tested, check_training, memory_errors, provenance
+from resbench.measuring.trained import Places, Shelf, Tested, check_training, known_pace, memory_errors, provenance
 from resbench.measuring.work import estimate, step_work
-from resbench.records.evidence import Evidence, Subject, read_evidence
+from resbench.records.evidence import Evidence, Subject, evidence_path, read_evidence
+from resbench.records.locking import Held, held
 from resbench.records.places import baselines
 from resbench.records.results import Request
 from resbench.records.versions import NETWORKS, VERSIONS
@@ -34,6 +32,8 @@ __all__ = ["CLAIMED", "OwnOptions", "measure_own"]
 
 CLAIMED: Mapping[str, str] = {"cifar10-short": "cifar10"}
 """A setting without claims of its own is planned by those of another."""
+_PACE_SECONDS = 60.0
+"""A pace is written at once; who holds the file for longer is not at it."""
 
 
 @dataclass(frozen=True)
@@ -142,10 +142,10 @@ class _Run:
     def _alone(self, work: Work, run: int, course: Course) -> None:
         """Train and measure one network, unless another process is at it."""
         try:
-            with FileLock(self.shelf.places.lock(work.network, run), timeout=0):
+            with self.shelf.places.alone(work.network, run), held(self._place(work.network, run), "measuring"):
                 self._one(work, run, course)
-        except Timeout:
-            self.elsewhere.append(work.network)
+        except Held as other:
+            self.elsewhere.append(f"{work.network} ({other.by})" if other.by else work.network)
             course.total -= len(work.experiments)
 
     def _one(self, work: Work, run: int, course: Course) -> None:
@@ -198,8 +198,12 @@ class _Run:
     def _evidence(self, request: Request, run: int) -> Evidence | None:
         try:
             return read_evidence(self.folder, self.options.setting, request, run=run)
-        except UserError:  # damaged: `current` says so when it is its turn
+        except Damaged:  # `current` says so, and sets it aside, when it is its turn
             return None
+
+    def _place(self, network: str, run: int) -> Path:
+        """The folder of a network's records."""
+        return evidence_path(self.folder, Request("evaluation", network), run=run).parent
 
     def _fits(self, evidence: Evidence, run: int) -> bool:
         """Whether a record is of the present experiment, recipe, networks' code and data, and of this run."""
@@ -215,9 +219,9 @@ class _Run:
 
     def _note(self, name: str, step_seconds: float) -> None:
         """Write what was seen; other processes write there too."""
-        with FileLock(self.shelf.places.lock("pace", 1)):
-            work = step_work(self.shelf.recipes[name])
-            read_pace(self.pace_file).noted(self.shelf.device_name, name, step_seconds, work).write(self.pace_file)
+        work = step_work(self.shelf.recipes[name])
+        with held(self.pace_file, "noting a pace", wait=_PACE_SECONDS):
+            known_pace(self.pace_file).noted(self.shelf.device_name, name, step_seconds, work).write(self.pace_file)
         self.pace = self.pace.noted(self.shelf.device_name, name, step_seconds, work)
 
 

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from resbench.errors import UserError
+from resbench.errors import Damaged, UserError
 from resbench.records.places import write_atomically
+from resbench.records.schemas import one_line
 
 if TYPE_CHECKING:
     from resbench.training.recipes import Recipe
@@ -75,7 +76,8 @@ def read_pace(path: Path) -> Pace:
     """What is in ``path``; nothing where there is no such file.
 
     Raises:
-        UserError: it cannot be read or is not that.
+        Damaged: it is not that.
+        UserError: it cannot be read.
     """
     try:
         return msgspec.json.decode(path.read_bytes(), type=Pace)
@@ -84,7 +86,7 @@ def read_pace(path: Path) -> Pace:
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a record of paces ({error}); restore or remove it") from error
+        raise Damaged(path, f"not a record of paces ({one_line(error)})", "restore or remove it") from error
 
 
 def device_name(device: str, precision: str) -> str:

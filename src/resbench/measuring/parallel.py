@@ -9,11 +9,14 @@ from typing import TypeVar
 
 from resbench.errors import UserError
 from resbench.experiments.lab import workers
+from resbench.records.aside import notice, noticing
 
 __all__ = ["side_by_side"]
 
 Options = TypeVar("Options")
 _BAD_INPUT, _INTERRUPTED = 2, 130
+_SET_ASIDE = 3
+"""Another code than that of an uncaught exception, which is 1."""
 
 
 def side_by_side(work: Callable[[Options], str], options: Options, count: int, device: str) -> str:
@@ -40,7 +43,10 @@ def side_by_side(work: Callable[[Options], str], options: Options, count: int, d
             if process.is_alive():  # interrupted: they were told as well, and keep what they are at
                 process.join(timeout=60)
                 process.terminate()
-    failed = sum(process.exitcode != 0 for process in processes)
+    for process in processes:
+        if process.exitcode == _SET_ASIDE:
+            notice("by a process")
+    failed = sum(process.exitcode not in (0, _SET_ASIDE) for process in processes)
     if failed:
         raise UserError(f"{failed} of {count} processes ended early; the same command goes on")
     return work(options)
@@ -51,10 +57,13 @@ def _child(work: Callable[[Options], str], options: Options, threads: int) -> No
         import torch
 
         torch.set_num_threads(threads)
-    try:
-        work(options)
-    except UserError as error:
-        print(f"resbench: {error}", file=sys.stderr, flush=True)
-        raise SystemExit(_BAD_INPUT) from None
-    except KeyboardInterrupt:
-        raise SystemExit(_INTERRUPTED) from None
+    with noticing() as aside:
+        try:
+            work(options)
+        except UserError as error:
+            print(f"resbench: {error}", file=sys.stderr, flush=True)
+            raise SystemExit(_BAD_INPUT) from None
+        except KeyboardInterrupt:
+            raise SystemExit(_INTERRUPTED) from None
+    if aside:
+        raise SystemExit(_SET_ASIDE)

@@ -15,6 +15,7 @@ from resbench.measuring.course import Course, Stopped, current
 from resbench.measuring.study import Study, StudyNetwork
 from resbench.measuring.work import passes
 from resbench.records.evidence import Subject
+from resbench.records.locking import Held, held
 from resbench.records.places import baselines
 from resbench.records.results import Request
 
@@ -52,16 +53,28 @@ def measure_study(study: Study, options: MeasureOptions) -> str:
     folder = options.out or baselines() / "claims" / study.setting
     total = sum(len(requests) for _, requests in planned)
     course = Course(study.setting, folder, total, options.minutes, options.device)
+    elsewhere: list[str] = []
     try:
         for network, requests in planned:
-            target, subject = _subject(study, network, options)
-            open_ones = [request for request in requests if not current(folder, study.setting, request, subject)]
-            course.kept += len(requests) - len(open_ones)
-            if open_ones:
-                _measure(course, open_ones, target, subject)
+            try:
+                with held(folder / network.name, "measuring"):
+                    _one(study, network, requests, options, course)
+            except Held as other:
+                elsewhere.append(f"{network.name} ({other.by})" if other.by else network.name)
+                course.total -= len(requests)
     except Stopped:
         return course.summary(stopped=True)
-    return course.summary()
+    return course.summary() + (f"; left to another process: {', '.join(elsewhere)}" if elsewhere else "")
+
+
+def _one(
+    study: Study, network: StudyNetwork, requests: Sequence[Request], options: MeasureOptions, course: Course
+) -> None:
+    target, subject = _subject(study, network, options)
+    open_ones = [request for request in requests if not current(course.folder, study.setting, request, subject)]
+    course.kept += len(requests) - len(open_ones)
+    if open_ones:
+        _measure(course, open_ones, target, subject)
 
 
 def _measure(course: Course, requests: Sequence[Request], target: UserTarget, subject: Subject) -> None:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resbench.distributed import Ranks
-from resbench.errors import Stale, UserError
+from resbench.errors import Damaged, Stale, UserError
 from resbench.experiments.recorded import TRAINED
 from resbench.measuring.course import Course, Stopped, duration
 from resbench.measuring.pace import Pace, device_name, probed, read_pace
 from resbench.measuring.work import step_work
+from resbench.records.aside import set_aside
+from resbench.records.locking import held, locked
 from resbench.records.places import baselines, partial_measurements, write_atomically
 
 if TYPE_CHECKING:
@@ -26,7 +28,16 @@ if TYPE_CHECKING:
     from resbench.training.recipes import Recipe
     from resbench.training.target import Target
 
-__all__ = ["COMMITTED_BYTES", "Places", "Shelf", "Tested", "check_training", "memory_errors", "provenance"]
+__all__ = [
+    "COMMITTED_BYTES",
+    "Places",
+    "Shelf",
+    "Tested",
+    "check_training",
+    "known_pace",
+    "memory_errors",
+    "provenance",
+]
 
 COMMITTED_BYTES = 8_000_000
 """A larger file stays in the user's cache; the hash in the records says which it was."""
@@ -82,6 +93,15 @@ class Places:
             raise UserError(f"cannot write {folder}: {reason}; set RESBENCH_CACHE to another folder") from error
         return folder / f"{network}-seed-{run}.lock"
 
+    def alone(self, network: str, run: int) -> AbstractContextManager[None]:
+        """Holds :meth:`lock`.
+
+        Raises:
+            Held: another process does.
+            UserError: the folder cannot be made.
+        """
+        return locked(self.lock(network, run), self.checkpoints(network, run)[0], "training or measuring")
+
 
 @dataclass(frozen=True)
 class Shelf:
@@ -102,9 +122,9 @@ class Shelf:
         """What is known of the device; where that is nothing, the smallest of ``networks`` is tried.
 
         Raises:
-            UserError: the file is damaged, or there is no memory.
+            UserError: the file cannot be read, or there is no memory.
         """
-        pace = read_pace(file)
+        pace = known_pace(file)
         if pace.devices.get(self.device_name):
             return pace
         smallest = min(networks, key=lambda name: (step_work(self.recipes[name]), name))
@@ -120,8 +140,10 @@ class Shelf:
     def find(self, network: str, run: int) -> Saved | None:
         """The saved network; None where there is none of the present recipe, data and code.
 
+        A damaged file, or one of another network, is set aside.
+
         Raises:
-            UserError: a file is damaged or of another network; or one in the user's own folder is of another recipe.
+            UserError: a file cannot be read; or one in the user's own folder is of another recipe.
         """
         from resbench.training.checkpoints import load_network
 
@@ -134,6 +156,8 @@ class Shelf:
                 if saved.seed != run:
                     raise Stale(f"network {network} was trained with seed {saved.seed}, not {run}; remove the file")
                 return saved
+            except Damaged as damage:
+                set_aside(damage, "trained again")
             except Stale as reason:
                 if self.places.chosen is not None:
                     raise UserError(f"checkpoint {path}: {reason}") from reason
@@ -150,12 +174,19 @@ class Shelf:
 
         Raises:
             Stopped: the time given has passed; the training goes on from its state when it is started again.
+            Held: another process trains it, to be saved at the same place.
             UserError: the state or the checkpoint cannot be written.
         """
-        from resbench.training.papers import train_network
-
         course.check()
         among = ranks or Ranks()
+        # Where other machines save as well, with caches of their own.
+        place = self.places.checkpoints(network, run)[0]
+        with held(place, f"training {network}") if among.world == 1 else nullcontext():
+            return self._train(network, run, course, expected, among)
+
+    def _train(self, network: str, run: int, course: Course, expected: float, among: Ranks) -> tuple[Saved, Trained]:
+        from resbench.training.papers import train_network
+
         recipe = self.recipes[network]
         identity = (recipe.fingerprint, self.data.fingerprint, self.precision, self.device)
         keep = self.places.unfinished(network, run, *identity)
@@ -205,6 +236,19 @@ class Shelf:
             paths[-1].unlink()
         elif len(paths) > 1:
             paths[0].unlink(missing_ok=True)  # of another recipe, else it would have been found
+
+
+def known_pace(file: Path) -> Pace:
+    """What is known of devices; nothing where the file was damaged, which is then set aside.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        return read_pace(file)
+    except Damaged as damage:
+        set_aside(damage, "begun anew")
+        return Pace()
 
 
 class Tested:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
-from filelock import FileLock, Timeout
 from msgspec import Meta
 
 from resbench.distributed import Ranks
@@ -17,6 +16,7 @@ from resbench.measuring.course import Course, Stopped
 from resbench.measuring.pace import Pace
 from resbench.measuring.trained import Places, Shelf, check_training, memory_errors
 from resbench.measuring.work import estimate, step_work
+from resbench.records.locking import Held
 from resbench.records.places import baselines
 
 __all__ = ["TrainOptions", "read_plan", "train_papers"]
@@ -124,10 +124,10 @@ class _Runs:
             self._one(network, seed)
             return
         try:
-            with FileLock(self.shelf.places.lock(network, seed), timeout=0):
+            with self.shelf.places.alone(network, seed):
                 self._one(network, seed)
-        except Timeout:
-            self.elsewhere.append(f"{network} (seed {seed})")
+        except Held as other:
+            self.elsewhere.append(f"{network} (seed {seed}{f', {other.by}' if other.by else ''})")
 
     def _one(self, network: str, seed: int) -> None:
         recipe = self.shelf.recipes[network]

@@ -4,12 +4,15 @@ A setting whose networks are too large to be measured at every check (or are not
 of these, ``NETWORK/EXPERIMENT.json``: readable provenance, and the arrays packed.  Of a network that was trained for
 several seeds the others are beside it, ``NETWORK/seed-2/EXPERIMENT.json`` and so on.  A file is written as a whole or
 not at all, and is read only if schema and digest are right.  Statistics and verdicts are computed from it afresh.
+
+Schema 1 had a digest of the arrays alone; since 2 it is of the whole file.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
+import re
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,18 +21,21 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from resbench.errors import UserError
-from resbench.records.places import write_atomically
+from resbench.errors import Damaged, UserError
+from resbench.records.places import inside, write_atomically
 from resbench.records.results import Request, Result
+from resbench.records.schemas import Document, Schema, one_line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "EVIDENCE",
     "Evidence",
     "Made",
     "StoredArray",
     "Subject",
+    "decode_evidence",
     "evidence_path",
     "read_evidence",
     "restored",
@@ -37,10 +43,13 @@ __all__ = [
     "write",
 ]
 
-_SCHEMA: Final = "resbench.evidence/1"
+_WAY_OUT: Final = "restore the file, or remove it and measure again with `resbench measure`"
+_LARGEST: Final = 1 << 30
+"""Bytes of one array."""
 _NUMBERS: Mapping[str, str] = {"int": "<i8", "single": "<f4", "float": "<f8"}
 
-Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+_NAME = r"^[a-z0-9][a-z0-9._-]*\Z"
+Name = Annotated[str, Meta(pattern=_NAME)]
 """Of a network or an experiment: it is a part of a path."""
 Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
@@ -103,10 +112,10 @@ class Made(_Struct, frozen=True):
 class Evidence(_Struct, frozen=True):
     """``version``: of the experiment (:data:`resbench.records.versions.VERSIONS`); another one is STALE.
 
-    ``digest``: SHA-256 of ``members``.
+    ``digest``: SHA-256 of all the rest (:func:`resbench.records.schemas.digest_of`), filled in when it is written.
     """
 
-    schema: Literal["resbench.evidence/1"]
+    schema: Literal["resbench.evidence/2"]
     setting: str
     network: Name
     experiment: Name
@@ -114,13 +123,31 @@ class Evidence(_Struct, frozen=True):
     subject: Subject
     made: Made
     members: list[dict[str, StoredArray]]
-    digest: Digest
+    digest: str = ""
+
+
+def _whole_digest(document: Document) -> Document:
+    """1 to 2: the arrays' own digest is checked once more, and left out."""
+    members = msgspec.convert(document["members"], list[dict[str, StoredArray]])
+    if hashlib.sha256(msgspec.json.encode(members, order="deterministic")).hexdigest() != document["digest"]:
+        raise ValueError("its arrays are not the ones recorded: another digest")
+    return {key: value for key, value in document.items() if key != "digest"}
+
+
+EVIDENCE: Final = Schema("resbench.evidence", 2, Evidence, {1: _whole_digest}, "a record of evidence")
 
 
 def evidence_path(folder: Path, request: Request, *, run: int = 1) -> Path:
-    """The file of ``request`` in the folder of its setting; ``run``: of the networks trained alike, counted from 1."""
+    """The file of ``request`` in the folder of its setting; ``run``: of the networks trained alike, counted from 1.
+
+    Raises:
+        UserError: its names are none, or it leads out of the folder.
+    """
+    for name in (request.network, request.experiment):
+        if not re.fullmatch(_NAME, name):
+            raise UserError(f"{name!r} is no name of a network or experiment: small letters, digits, '.', '_' and '-'")
     place = folder / request.network
-    return (place if run == 1 else place / f"seed-{run}") / f"{request.experiment}.json"
+    return inside(folder, (place if run == 1 else place / f"seed-{run}") / f"{request.experiment}.json")
 
 
 def write(
@@ -139,20 +166,18 @@ def write(
     Raises:
         UserError: it cannot be written.
     """
-    members = stored(result)
     evidence = Evidence(
-        schema=_SCHEMA,
+        schema="resbench.evidence/2",
         setting=setting,
         network=request.network,
         experiment=request.experiment,
         version=version,
         subject=subject,
         made=made,
-        members=members,
-        digest=_digest(members),
+        members=stored(result),
     )
     path = evidence_path(folder, request, run=run)
-    write_atomically(path, msgspec.json.format(msgspec.json.encode(evidence), indent=1) + b"\n")
+    write_atomically(path, EVIDENCE.encode(evidence))
     return path
 
 
@@ -160,7 +185,8 @@ def read_evidence(folder: Path, setting: str, request: Request, *, run: int = 1)
     """The record of ``request`` (of the ``run``-th network trained so), None where there is none.
 
     Raises:
-        UserError: the file cannot be read, is damaged, of another schema, or not what its name says.
+        Damaged: the file is not what was recorded, or not what its name says.
+        UserError: it cannot be read, leads out of the folder, or a newer resbench wrote it.
     """
     path = evidence_path(folder, request, run=run)
     try:
@@ -169,20 +195,25 @@ def read_evidence(folder: Path, setting: str, request: Request, *, run: int = 1)
         return None
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}") from error
-    way_out = "restore the file, or remove it and measure again with `resbench measure`"
-    try:
-        evidence = msgspec.json.decode(content, type=Evidence)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a record of evidence ({error}); {way_out}") from error
-    if _digest(evidence.members) != evidence.digest:
-        raise UserError(f"{path}: its arrays are not the ones recorded (another digest); {way_out}")
+    evidence = decode_evidence(content, path)
     named = (evidence.setting, evidence.network, evidence.experiment)
     if named != (setting, request.network, request.experiment):
-        raise UserError(f"{path}: is {'/'.join(named)}, not what its place says; {way_out}")
+        raise Damaged(path, f"is {'/'.join(named)}, not what its place says", _WAY_OUT)
+    return evidence
+
+
+def decode_evidence(content: bytes, path: Path) -> Evidence:
+    """The record in a file's content; its arrays unpack.
+
+    Raises:
+        Damaged: it is not what was recorded, or nothing of the kind.
+        UserError: a newer resbench wrote it.
+    """
+    evidence = EVIDENCE.decode(content, path, _WAY_OUT)
     try:
         restored(evidence)
-    except (ValueError, zlib.error, msgspec.DecodeError) as error:
-        raise UserError(f"{path}: its arrays do not unpack ({error}); {way_out}") from error
+    except (ValueError, zlib.error, msgspec.DecodeError, MemoryError) as error:
+        raise Damaged(path, f"its arrays do not unpack ({one_line(error)})", _WAY_OUT) from error
     return evidence
 
 
@@ -225,10 +256,20 @@ def _packed(array: NDArray[Any]) -> StoredArray:
     return msgspec.convert({"type": kind, "shape": list(array.shape), "data": zlib.compress(content, 9)}, StoredArray)
 
 
+def _decompressed(data: bytes) -> bytes:
+    """A record is a few megabytes at most; one that claims to be more is no record, and must not fill the memory."""
+    unpacking = zlib.decompressobj()
+    content = unpacking.decompress(data, _LARGEST)
+    if not unpacking.eof or unpacking.unused_data:
+        raise ValueError("cut short, followed by something, or too large")
+    return content
+
+
 def _unpacked(array: StoredArray) -> NDArray[Any]:
     import numpy as np
 
-    content, count = zlib.decompress(array.data), math.prod(array.shape)
+    count = math.prod(array.shape)
+    content = _decompressed(array.data)
     if array.type == "text":
         words = msgspec.json.decode(content, type=list[str])
         return np.array(words, dtype=np.str_).reshape(array.shape)
@@ -238,7 +279,3 @@ def _unpacked(array: StoredArray) -> NDArray[Any]:
         return np.unpackbits(np.frombuffer(content, np.uint8), count=count).astype(bool).reshape(array.shape)
     numbers = np.frombuffer(content, _NUMBERS[array.type]).reshape(array.shape)
     return numbers.astype(np.float64) if array.type == "single" else numbers
-
-
-def _digest(members: list[dict[str, StoredArray]]) -> str:
-    return hashlib.sha256(msgspec.json.encode(members, order="deterministic")).hexdigest()

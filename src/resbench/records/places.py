@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from pathlib import Path
 
 from resbench.errors import UserError
 
-__all__ = ["baselines", "check_writable", "partial_measurements", "write_atomically"]
+__all__ = ["baselines", "check_writable", "inside", "partial_measurements", "write_atomically"]
 
 
 def baselines() -> Path:
@@ -31,6 +32,9 @@ def partial_measurements() -> Path:
 def write_atomically(path: Path, content: bytes) -> None:
     """Write ``content`` so that ``path`` holds either its old or its whole new content, also after a crash.
 
+    Written beside it, on the disk before it has its name, and named there before this returns.  A link of this name is
+    replaced, not followed.
+
     Raises:
         UserError: the folder cannot be made or written, or the disk is full.
     """
@@ -44,11 +48,42 @@ def write_atomically(path: Path, content: bytes) -> None:
                 os.fsync(file.fileno())
             os.chmod(name, 0o644)
             os.replace(name, path)
+            _keep_names(path.parent)
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}; choose another folder") from error
+
+
+def _keep_names(folder: Path) -> None:
+    """A folder's names on the disk: until then a renamed file may have its old name after a power failure."""
+    if not hasattr(os, "O_DIRECTORY"):  # folders cannot be opened
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a file system that cannot
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def inside(store: Path, path: Path) -> Path:
+    """``path``, which neither ``..`` nor a symbolic link leads out of ``store`` (which may be a link itself).
+
+    Raises:
+        UserError: it is elsewhere.
+    """
+    try:
+        real = path.resolve()
+        within = real.is_relative_to(store.resolve())
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UserError(f"{path}: cannot be followed ({error}); remove the link") from error
+    if not within:
+        raise UserError(f"{path}: leads out of {store}, to {real}; records must lie in their store, without such links")
+    return path
 
 
 def check_writable(folder: Path | None) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from resbench.errors import UserError
+from resbench.records.locking import held
 from resbench.survey.row import Row, blank_row, survey_row
 from resbench.survey.selection import LIBRARIES, Family, families
 from resbench.survey.table import read_table, share_adapted, write_table
@@ -38,9 +39,15 @@ def run_survey(options: SurveyOptions) -> str:
     Interrupted, the file holds the finished rows, and the next run goes on from there.
 
     Raises:
-        UserError: an unknown library, one that is not installed, a file that is no such table.
+        UserError: an unknown library, one that is not installed, a file that is no such table, or another survey that
+            writes it.
     """
     wanted = [family for name in _libraries(options.libraries) for family in families(name)[: options.limit]]
+    with held(options.out, "surveying"):
+        return _surveyed(wanted, options)
+
+
+def _surveyed(wanted: Sequence[Family], options: SurveyOptions) -> str:
     known = {_key(row): row for row in read_table(options.out)}
     kept = {_key(blank_row(f)) for f in wanted} & set(known)
     missing = [family for family in wanted if _key(blank_row(family)) not in kept]

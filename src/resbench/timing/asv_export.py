@@ -7,6 +7,7 @@ layout, and an interval computed from all of them would be several times too nar
 from __future__ import annotations
 
 import itertools
+import re
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -109,7 +110,10 @@ def _clean_commit(run: TimingRun) -> str:
         raise UserError(f"{run.name}: does not know its commit: measure from a git checkout of resbench")
     if git.get("dirty"):
         raise UserError(f"{run.name}: measured on a changed tree, which is no commit: commit, then measure again")
-    return str(git["commit"])
+    commit = str(git["commit"])
+    if not re.fullmatch("[0-9a-f]{7,64}", commit):  # it goes to git, and into a file's name
+        raise UserError(f"{run.name}: '{commit[:40]}' is no commit: measure from a git checkout of resbench")
+    return commit
 
 
 def _milliseconds(created: str) -> int:

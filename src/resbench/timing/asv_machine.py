@@ -43,7 +43,7 @@ def machine_of(run: TimingRun, name: str = "") -> Machine:
         UserError: the fingerprint or ``name`` cannot be a folder's name.
     """
     hardware, _, software = run.fingerprint.partition("-torch")
-    if not software:
+    if not _NAME.fullmatch(software):
         raise UserError(f"{run.name}: '{run.fingerprint}' is no fingerprint of machine and torch: measure again")
     name = name or hardware
     if not _NAME.fullmatch(name):

@@ -7,13 +7,18 @@ import json
 import math
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from resbench.errors import UserError
+from resbench.errors import Damaged, UserError
+from resbench.records.aside import set_aside
+from resbench.records.locking import held
 from resbench.records.places import baselines, write_atomically
+from resbench.records.schemas import digest_of
 from resbench.timing.record import SCHEMA, TimingRun
 
 __all__ = [
@@ -25,11 +30,13 @@ __all__ = [
     "names",
     "parse_json",
     "read_bytes",
+    "reserved",
     "save",
     "store",
     "vacant",
 ]
 
+_WAY_OUT = "measure again"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 
 
@@ -54,13 +61,37 @@ def save(run: TimingRun, name: str, *, force: bool = False) -> Path:
 def vacant(name: str, *, force: bool = False) -> Path:
     """Where a run of this name goes; to be asked before minutes of measuring as well as after.
 
+    A damaged file of this name is set aside.
+
     Raises:
         UserError: something of this name is there and ``force`` is not given, or it is no name.
     """
     path = _file(name)
-    if path.exists() and not force:
+    if not path.exists():
+        return path
+    try:
+        decode(read_bytes(path), str(path))
+    except Damaged as damage:  # nothing that a run could replace, and perhaps to be repaired
+        set_aside(damage, "its name is free")
+        return path
+    except UserError:
+        pass  # of another resbench, or of something else
+    if not force:
         raise UserError(f"{path} exists: choose another name, or --force to replace it")
     return path
+
+
+@contextmanager
+def reserved(name: str, *, force: bool = False) -> Iterator[Path]:
+    """:func:`vacant`, and nobody else saves a run of this name while this is open.
+
+    Raises:
+        Held: another process is measuring it.
+        UserError: as :func:`vacant`.
+    """
+    path = _file(name)
+    with held(path, "timing"):
+        yield vacant(name, force=force)
 
 
 def _file(name: str) -> Path:
@@ -120,18 +151,23 @@ def read_bytes(path: Path) -> bytes:
 
 
 def encode(run: TimingRun) -> bytes:
-    """The file of a run.  Raises: UserError where it holds what could not be read again."""
+    """The file of a run, with its digest.  Raises: UserError where it holds what could not be read again."""
     problem = _problem(run)
     if problem:
         raise UserError(f"the run '{run.name}' cannot be stored: {problem}")
-    return msgspec.json.format(msgspec.json.encode(run), indent=1) + b"\n"
+    document = msgspec.json.decode(msgspec.json.encode(run))
+    document["digest"] = digest_of(document)
+    return msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
 
 
 def decode(content: bytes, name: str) -> TimingRun:
     """The run in a file's content; ``name`` is for messages.
 
+    A file without a digest is one from before there was any, and is read.
+
     Raises:
-        UserError: it is not JSON, truncated, of another schema, or its samples are no times.
+        Damaged: it is not JSON, truncated, not what was written, or its samples are no times.
+        UserError: it is of another schema.
     """
     document = parse_json(content, name)
     schema = document.get("schema") if isinstance(document, dict) else None
@@ -141,23 +177,27 @@ def decode(content: bytes, name: str) -> TimingRun:
     try:
         run = msgspec.convert(document, TimingRun, strict=True, str_keys=True)
     except msgspec.ValidationError as error:
-        raise UserError(f"{name} is not a timing run: {_first(error)}; measure again") from error
-    return checked(run, name)
+        raise Damaged(Path(name), f"is not a timing run: {_first(error)}", _WAY_OUT) from error
+    checked(run, name)
+    if "digest" in document and document["digest"] != digest_of(document):
+        raise Damaged(Path(name), "is not what was written (another digest)", _WAY_OUT)
+    return run
 
 
 def parse_json(content: bytes, name: str) -> Any:
-    """Any JSON.  Raises: UserError where it is none."""
+    """Any JSON.  Raises: Damaged where it is none."""
     try:
         return json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{name} is no JSON ({_first(error)}): damaged or cut short; measure again") from error
+        what = f"is no JSON ({_first(error)}): damaged or cut short"
+        raise Damaged(Path(name), what, _WAY_OUT) from error
 
 
 def checked(run: TimingRun, name: str) -> TimingRun:
-    """``run`` itself.  Raises: UserError where it cannot be a run, whatever its types."""
+    """``run`` itself.  Raises: Damaged where it cannot be a run, whatever its types."""
     problem = _problem(run)
     if problem:
-        raise UserError(f"{name} is not a timing run: {problem}; measure again")
+        raise Damaged(Path(name), f"is not a timing run: {problem}", _WAY_OUT)
     return run
 
 

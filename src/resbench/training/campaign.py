@@ -12,7 +12,8 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any, Protocol
 
-from resbench.errors import Stale, UserError
+from resbench.errors import Damaged, Stale, UserError
+from resbench.records.aside import set_aside
 
 __all__ = ["Job", "plan_jobs", "run_jobs"]
 
@@ -38,6 +39,8 @@ class Job:
 def plan_jobs(setting: str, networks: Sequence[str], seeds: Mapping[int, Path]) -> list[Job]:
     """What is still to train: seeds whose folder has no valid checkpoint of the present recipe.
 
+    Damaged ones are set aside.
+
     ``seeds``: the folder of each seed.
 
     Raises:
@@ -58,6 +61,9 @@ def plan_jobs(setting: str, networks: Sequence[str], seeds: Mapping[int, Path]) 
         for seed, folder in seeds.items():
             try:
                 done = load(folder / f"{name}.safetensors", name, recipe, data).seed == seed
+            except Damaged as damage:
+                set_aside(damage, "trained again")
+                done = False
             except (UserError, Stale):
                 done = False
             if not done:

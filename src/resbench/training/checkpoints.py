@@ -21,14 +21,16 @@ import torch
 from torch import Tensor
 
 from resbench.data.digits import Dataset
-from resbench.errors import NotMeasured, Stale, UserError
+from resbench.errors import Damaged, Stale, UserError
 from resbench.networks.residual import PlainNetwork, ResidualNetwork, build
 from resbench.records.environment import environment
+from resbench.records.index import read_index, write_index
 from resbench.records.places import write_atomically
+from resbench.records.schemas import one_line
 from resbench.records.versions import NETWORKS
 from resbench.targets.images import Images
 from resbench.training.loop import Curves, TrainedCopy, apply_test_scaling
-from resbench.training.packed import unpacked
+from resbench.training.packed import packed, unpacked
 from resbench.training.recipes import Recipe
 from resbench.training.target import Member, Target
 
@@ -95,7 +97,7 @@ def save(
         "networks": str(NETWORKS),
         "training": json.dumps(dict(training or {}), sort_keys=True),
     }
-    write_atomically(path, safetensors.torch.save(tensors, metadata))
+    write_atomically(path, packed(tensors, metadata))
 
 
 def load(
@@ -104,7 +106,8 @@ def load(
     """Read and verify one named network, on ``device``, in eval mode and in the state that its recipe tests.
 
     Raises:
-        UserError: the file is missing, truncated, has another hash, or is of another network.
+        Damaged: the file is truncated, has another hash, or is of another network.
+        UserError: it cannot be read.
         Stale: it is of another recipe or data set than the present ones.
     """
     hint = f"train it again with `resbench train --network {name}`"
@@ -114,16 +117,16 @@ def load(
         curves = json.loads(metadata["curves"])
         members = tuple(_member(recipe, data, half, _of_half(tensors, half), curves, device) for half in recipe.halves)
         return Target(name, recipe, int(metadata["seed"]), members)
-    except (KeyError, RuntimeError, TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"checkpoint {path}: does not fit network {name} ({reason}); {hint}") from error
+    except (KeyError, RuntimeError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise Damaged(path, f"does not fit network {name} ({one_line(error)})", hint) from error
 
 
 def load_network(path: Path, name: str, recipe: Recipe, data: str, *, device: str = "cpu") -> Saved:
     """Read and verify the one network in the file ``path``; ``data``: the fingerprint of what it was trained on.
 
     Raises:
-        UserError: the file is missing, truncated, or is of another network.
+        Damaged: the file is truncated, not what was written, or of another network.
+        UserError: it cannot be read.
         Stale: it is of another recipe, data set or version of the networks' code than the present ones.
     """
     hint = "remove the file to have it trained again"
@@ -145,9 +148,8 @@ def load_network(path: Path, name: str, recipe: Recipe, data: str, *, device: st
             str(training.get("precision", "")),
             training,
         )
-    except (KeyError, RuntimeError, TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"checkpoint {path}: does not fit network {name} ({reason}); {hint}") from error
+    except (KeyError, RuntimeError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise Damaged(path, f"does not fit network {name} ({one_line(error)})", hint) from error
 
 
 def _verified(
@@ -159,10 +161,10 @@ def _verified(
     except OSError as error:
         raise UserError(f"checkpoint {path}: {error.strerror}; {hint}") from error
     if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
-        raise UserError(f"checkpoint {path}: its hash is not the one in index.json; restore the file, or {hint}")
+        raise Damaged(path, "its hash is not the one in index.json", f"restore the file, or {hint}")
     metadata = _metadata(path, content, hint)
     if metadata.get("network") != name:
-        raise UserError(f"checkpoint {path}: network is {metadata.get('network')!r}, not {name!r}; {hint}")
+        raise Damaged(path, f"network is {metadata.get('network')!r}, not {name!r}", hint)
     for field, wanted in (("recipe", recipe.fingerprint), ("data", data)):
         if metadata.get(field) != wanted:
             raise Stale(f"network {name} was trained with another {field} than the present one; {hint}")
@@ -171,25 +173,6 @@ def _verified(
         reason = f"with version {trained_with} of the networks' code, not {NETWORKS}"
         raise Stale(f"network {name} was trained {reason}; {hint}")
     return content, metadata
-
-
-def read_index(folder: Path) -> dict[str, dict[str, Any]]:
-    """``{network: {"file", "sha256", "bytes"}}`` of a checkpoint folder.
-
-    Raises:
-        NotMeasured: there is no index, so nothing is trained in this setting yet.
-        UserError: the index is not one.
-    """
-    path = folder / "index.json"
-    if not path.exists():
-        raise NotMeasured(f"no trained networks in {folder}")
-    try:
-        index = json.loads(path.read_text())
-        if index["schema"] != 1:
-            raise ValueError(f"schema {index['schema']} instead of 1")
-        return {str(name): dict(entry) for name, entry in index["files"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: not a checkpoint index ({error}); restore it from the repository") from error
 
 
 def read_seed(path: Path) -> int:
@@ -205,23 +188,13 @@ def read_seed(path: Path) -> int:
         raise UserError(f"checkpoint {path}: {error.strerror}; {hint}") from error
 
 
-def write_index(folder: Path, names: Sequence[str]) -> None:
-    """Record the hashes of the named networks' files in ``folder``."""
-    files: dict[str, Mapping[str, Any]] = {}
-    for name in sorted(names):
-        content = (folder / f"{name}.safetensors").read_bytes()
-        digest = hashlib.sha256(content).hexdigest()
-        files[name] = {"file": f"{name}.safetensors", "sha256": digest, "bytes": len(content)}
-    write_atomically(folder / "index.json", (json.dumps({"schema": 1, "files": files}, indent=1) + "\n").encode())
-
-
 def _metadata(path: Path, content: bytes, hint: str) -> dict[str, str]:
     try:
         _, metadata = unpacked(content)
-    except (safetensors.SafetensorError, ValueError, KeyError) as error:
-        raise UserError(f"checkpoint {path}: truncated or not safetensors; {hint}") from error
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise Damaged(path, f"truncated, changed or not safetensors ({one_line(error)})", hint) from error
     if metadata.get("format") != _FORMAT:
-        raise UserError(f"checkpoint {path}: not written by resbench (format {metadata.get('format')!r}); {hint}")
+        raise Damaged(path, f"not written by resbench (format {metadata.get('format')!r})", hint)
     return metadata
 
 

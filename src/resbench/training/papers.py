@@ -15,10 +15,11 @@ from torch import Tensor
 
 from resbench.data.cifar10 import split
 from resbench.distributed import Ranks
-from resbench.errors import UserError
+from resbench.errors import Damaged, UserError
 from resbench.lesions.accelerating import arithmetic
 from resbench.networks.copies import initialise
 from resbench.networks.residual import PlainNetwork, ResidualNetwork, build
+from resbench.records.aside import set_aside
 from resbench.targets.images import Images
 from resbench.training.crops import Crops
 from resbench.training.interruption import interruption
@@ -270,7 +271,11 @@ class _Run:
         write_state(self.keep, RunState(self.identity, tensors, values))
 
     def _restore(self) -> None:
-        state = None if self.keep is None else read_state(self.keep, self.identity)
+        try:
+            state = None if self.keep is None else read_state(self.keep, self.identity)
+        except Damaged as damage:
+            set_aside(damage, "begun anew")
+            return
         if state is None:
             return
         own = {k: v for k, v in state.tensors.items() if not k.startswith(("best.", "random."))}

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import safetensors
-import safetensors.torch
 from torch import Tensor
 
-from resbench.errors import UserError
+from resbench.errors import Damaged, UserError
 from resbench.records.places import write_atomically
-from resbench.training.packed import unpacked
+from resbench.records.schemas import one_line
+from resbench.training.packed import packed, unpacked
 
 __all__ = ["RunState", "read_state", "write_state"]
 
@@ -42,13 +42,14 @@ def write_state(path: Path, state: RunState) -> None:
         "identity": json.dumps(dict(state.identity), sort_keys=True),
         "values": json.dumps(state.values),
     }
-    write_atomically(path, safetensors.torch.save(tensors, metadata))
+    write_atomically(path, packed(tensors, metadata))
 
 
 def read_state(path: Path, identity: Mapping[str, str]) -> RunState | None:
     """The state in ``path``; None where there is no file.
 
     Raises:
+        Damaged: it is not what was written.
         UserError: it cannot be read, or is of another run.
     """
     way_out = "remove it to begin anew"
@@ -64,7 +65,7 @@ def read_state(path: Path, identity: Mapping[str, str]) -> RunState | None:
         if metadata["format"] != _FORMAT:
             raise ValueError(f"format {metadata['format']}")
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not the state of a training run ({error}); {way_out}") from error
+        raise Damaged(path, f"not the state of a training run ({one_line(error)})", way_out) from error
     differing = [key for key in {*identity, *found} if identity.get(key) != found.get(key)]
     if differing:
         key = min(differing)
