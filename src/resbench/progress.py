@@ -134,6 +134,12 @@ class CountProgress:
         if self._progress is not None:
             self._progress.stop()
 
+    def of(self, total: int) -> Self:
+        """There are ``total`` things after all."""
+        if self._progress is not None:
+            self._progress.update(self._task, total=total)
+        return self
+
     def doing(self, what: str, *, finished: int = 0) -> None:
         """``what`` begins now; ``finished`` things have ended since the last call."""
         if self._progress is not None:

@@ -88,3 +88,18 @@ def test_complexity():
     assert counts.complexity_ratio(deep=20, shallow=20, body="basic", shallow_body="basic") == 1
     with pytest.raises(ValueError, match="equally spaced"):
         counts.complexity_steps(depths=[8, 14, 26], body="basic")
+
+
+def test_the_strided_layer_of_a_bottleneck_is_seen(monkeypatch):
+    assert counts.reducing_kernels(depth=20) == [3, 3]
+    original = units._branch_layers
+
+    def in_the_first(*arguments, **options):
+        layers = original(*arguments, **options)
+        convolutions = [layer for layer in layers if isinstance(layer, units.CopiesConv2d)]
+        convolutions[0].stride, convolutions[1].stride = convolutions[1].stride, convolutions[0].stride
+        return layers
+
+    monkeypatch.setattr(units, "_branch_layers", in_the_first)
+    counts._build.cache_clear()
+    assert counts.reducing_kernels(depth=20) == [1, 1]

@@ -5,8 +5,9 @@ lock keeps the hashes of the older ones, so that evidence of an older version ca
 
 Normative, and hashed: id, paper, locus, statement, provenance, the source's arXiv id and version, and of every
 expectation the setting, kind, quantity, params, unit, direction, comparator and the tolerance's origin.
-Free to reword: ``why``, ``paper_value``, ``breaks``, ``known_conflicts``, ``not_asserted``, ``changelog`` and the
-source's title.  A field that has its default is left out of the hash: a new optional field changes no hash.
+Free to reword: ``why``, ``paper_value``, ``breaks``, ``descriptive``, ``known_conflicts``, ``not_asserted``,
+``changelog`` and the source's title.  A field that has its default is left out of the hash: a new optional field
+changes no hash.
 """
 
 from __future__ import annotations

@@ -138,6 +138,7 @@ class Claim(_Struct, frozen=True, kw_only=True):
 
     ``provenance``: how we know that the paper says so; ``memory`` is unverified and never fails a run.
     ``expect`` is empty where nothing can be asserted; ``not_asserted`` then says why.
+    ``descriptive``: why no fault of an implementation can break the claim (`resbench faults` then asks none of it).
     """
 
     id: Annotated[str, Meta(pattern=r"^[a-z0-9]+(-[A-Za-z0-9]+)+$")]
@@ -150,6 +151,7 @@ class Claim(_Struct, frozen=True, kw_only=True):
     not_asserted: str = ""
     known_conflicts: list[str] = []
     breaks: str = ""
+    descriptive: str = ""
     paper: str = ""
     source: Source | None = None
 

@@ -27,6 +27,7 @@ __all__ = [
     "imagenet_units",
     "map_reductions",
     "projections",
+    "reducing_kernels",
     "shortcut_extra_parameters",
     "shortcut_weights",
     "units_by_map",
@@ -149,6 +150,12 @@ def weight_layers_by_map(*, depth: int) -> list[int]:
 def map_reductions(*, network: Literal["cifar", "imagenet"], depth: int) -> int:
     """Units that reduce the feature map (the stem does not count)."""
     return len(_stages(_build(_named(network, depth)))) - 1
+
+
+def reducing_kernels(*, depth: int) -> list[int]:
+    """The kernels of the branches' strided layers in a bottleneck CIFAR network, in order; a 1x1 reads 1 pixel of 4."""
+    units = _build(_cifar_spec(depth, "bottleneck", "preact")).residual_units()
+    return [layer.kernel_size[0] for unit in units for layer in _convolutions(unit) if layer.stride[0] > 1]
 
 
 def width_changes(*, network: Literal["cifar", "imagenet"], depth: int) -> int:

@@ -105,6 +105,7 @@ def claim_details(
         ("settings", ", ".join(claim.settings)),
         ("not asserted", claim.not_asserted),
         ("breaks it", claim.breaks),
+        ("descriptive", claim.descriptive),
     )
     lines += ["", *_fields(fields, width, "")]
     for index, expectation in enumerate(claim.expect, start=1):

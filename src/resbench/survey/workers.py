@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -32,6 +33,7 @@ def run_each(
     processes: int,
     timeout: float,
     memory: int | None = None,
+    imported: Sequence[str] | None = None,
 ) -> Iterator[tuple[int, Any]]:
     """Do ``work(job)`` for every job in processes of its own, several at a time.
 
@@ -43,18 +45,25 @@ def run_each(
         processes: how many run at a time.
         timeout: seconds for each job.
         memory: bytes that a process may allocate; more raises MemoryError or torch's RuntimeError in it (Linux).
+        imported: names of modules; where given every job gets a fresh process of its own, in which these are imported
+            already (a fork of a process that has done nothing else).  They may start processes themselves, which end
+            with them.
     """
+    forked = None if imported is None else _fork_server(imported)
     waiting = list(enumerate(jobs))[::-1]
     workers: list[_Worker] = []
     try:
         while waiting or workers:
             while waiting and len(workers) < processes:
-                workers.append(_Worker(work, memory))
+                workers.append(_Worker(work, memory, forked))
             for worker in _ready(workers):
                 finished = worker.read(timeout)
                 if finished is not None:
                     yield finished
-                if worker.alive and waiting:
+                if finished is not None and forked is not None:
+                    worker.stop()
+                    workers.remove(worker)
+                elif worker.alive and waiting:
                     worker.give(waiting.pop(), timeout)
                 elif worker.number is None:
                     worker.stop()
@@ -62,6 +71,12 @@ def run_each(
     finally:
         for worker in workers:
             worker.stop()
+
+
+def _fork_server(imported: Sequence[str]) -> Any:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(imported))
+    return context
 
 
 def _ready(workers: Sequence[_Worker]) -> list[_Worker]:
@@ -75,10 +90,13 @@ def _ready(workers: Sequence[_Worker]) -> list[_Worker]:
 class _Worker:
     """One process and the job that it is at; ``number`` is None while it has none."""
 
-    def __init__(self, work: Callable[[Any], Any], memory: int | None):
-        context = multiprocessing.get_context("spawn")
+    def __init__(self, work: Callable[[Any], Any], memory: int | None, forked: Any):
+        context: Any = forked or multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, work, memory), daemon=True)
+        # A daemon could not start processes.
+        self._group = forked is not None
+        daemon = not self._group
+        self._process = context.Process(target=_serve, args=(theirs, work, memory, self._group), daemon=daemon)
         self._process.start()
         theirs.close()
         self.number: int | None = None
@@ -115,6 +133,9 @@ class _Worker:
 
     def stop(self) -> None:
         self.alive = False
+        if self._group and self._process.pid is not None and self._process.exitcode is None:
+            with suppress(ProcessLookupError, PermissionError):  # it has no group of its own yet
+                os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
         self._process.join()
         self.connection.close()
@@ -126,8 +147,10 @@ def _ending(code: int | None) -> str:
     return f"exit code {code}"
 
 
-def _serve(connection: Connection, work: Callable[[Any], Any], memory: int | None) -> None:
+def _serve(connection: Connection, work: Callable[[Any], Any], memory: int | None, group: bool) -> None:
     """A worker's life: say that it has begun, then a result for each job."""
+    if group:
+        os.setpgrp()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent answers Ctrl-C
     os.environ["OMP_NUM_THREADS"] = "1"
     if "torch" in sys.modules:  # imported with `work`
