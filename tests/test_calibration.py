@@ -34,6 +34,16 @@ def test_every_trained_claim_has_its_seeds() -> None:
         assert found["alarms"] == 0, item.id
 
 
+def test_what_is_not_trained_is_not_of_the_seeds() -> None:
+    """A claim may expect something of another kind in the same setting; the seeds are those of the trained one."""
+    claim = find(load_claims(), "veit-single-delete-vgg")
+    (trained,) = (e for e in claim.expect if e.setting == "digits")
+    other = msgspec.structs.replace(trained, kind="reference")
+    mixed = msgspec.structs.replace(claim, expect=[other, *claim.expect])
+    assert false_alarms(mixed) == false_alarms(claim)
+    assert claim_powers(mixed) == claim_powers(claim)
+
+
 def test_a_changed_claim_has_no_record(monkeypatch: pytest.MonkeyPatch) -> None:
     claim = find(load_claims(), "huang-heatmap")
     assert "digits" in false_alarms(claim)

@@ -136,10 +136,10 @@ def seeds_of(claim: Claim) -> dict[str, Seeds]:
         path = seeds_path(setting)
         if not path.exists():
             continue
-        for item in items_of([claim], settings=(setting,)):
+        for item in items_of([claim], kinds=("trained",), settings=(setting,)):
             recorded = [seed["claims"].get(claim.id) for seed in read_seeds(path)["seeds"].values()]
             entries = [entry for entry in recorded if entry]
-            if item.claim.expect[0].kind == "trained" and entries:
+            if entries:
                 fitting = [entry for entry in entries if _fits(entry, item)]
                 judged = [entry for entry in fitting if entry["status"] != Status.NOT_MEASURED]
                 found[setting] = Seeds(item, judged, len(entries) - len(fitting))
