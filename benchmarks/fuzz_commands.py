@@ -134,17 +134,14 @@ def _evidence(folder: Path) -> Path:
 
 
 def _seed(folder: Path) -> Path:
-    """Of a claim as it now stands: how often it failed is shown."""
-    from resbench.claims import find, load_claims
-    from resbench.claims.lock import fingerprint
-    from resbench.plan import items_of
-    from resbench.records.seeds import write_seed
+    """Of one claim, as it is committed: how often it failed is shown, and its power."""
+    from resbench.records.seeds import read_seed_records, write_seed
 
     place = folder / "claims" / "digits"
     place.mkdir(parents=True)
-    claim = items_of([find(load_claims(), "veit-single-delete-vgg")], settings=("digits",))[0].claim
-    entry = {"fingerprint": fingerprint(claim), "status": "HOLDS", "checks": []}
-    return write_seed(place, "digits", 3, {}, {claim.id: entry})
+    claim = "veit-single-delete-vgg"
+    committed = read_seed_records(ROOT / "baselines" / "claims" / "digits")[3]
+    return write_seed(place, "digits", 3, {}, {claim: committed.claims[claim]})
 
 
 def _curves(file: str) -> Callable[[Path], Path]:

@@ -19,7 +19,7 @@ from resbench.plan import items_of
 from resbench.records.aside import noticing
 from resbench.records.locking import held
 from resbench.records.places import baselines
-from resbench.records.seeds import write_seed
+from resbench.records.seeds import read_seed_records, write_seed
 from resbench.training.recipes import load_recipes
 
 
@@ -137,6 +137,15 @@ def test_seeds_are_recorded_one_by_one(tmp_path: Path, one_claim: Path) -> None:
     assert entry["checks"][0]["interval"][0] > 0
     assert entry["source"] == source_of(items_of(calibration.load_claims(), settings=("digits",))[0])
     assert not list((tmp_path / "cache").rglob("*.npz")), "a recorded seed leaves nothing behind"
+
+
+def test_a_record_with_fewer_checks_than_the_claim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    claim = find(load_claims(), "veit-single-delete-vgg")
+    entry = {**read_seed_records(baselines() / "claims" / "digits")[3].claims[claim.id], "checks": []}
+    monkeypatch.setattr(calibration, "seeds_path", lambda setting: tmp_path)
+    write_seed(tmp_path, "digits", 3, {}, {claim.id: entry})
+    with pytest.raises(UserError, match="has not the 1 checks of veit-single-delete-vgg; restore it"):
+        claim_powers(claim)
 
 
 def test_a_damaged_seed_is_set_aside_and_no_other_touched(

@@ -130,7 +130,11 @@ class Seeds:
 
 
 def seeds_of(claim: Claim) -> dict[str, Seeds]:
-    """The recorded seeds of a trained claim, by setting."""
+    """The recorded seeds of a trained claim, by setting.
+
+    Raises:
+        UserError: a record is damaged, or has not one check for each expectation.
+    """
     found: dict[str, Seeds] = {}
     for setting in claim.settings:
         path = seeds_path(setting)
@@ -141,6 +145,9 @@ def seeds_of(claim: Claim) -> dict[str, Seeds]:
             entries = [entry for entry in recorded if entry]
             if entries:
                 fitting = [entry for entry in entries if _fits(entry, item)]
+                if any(len(entry["checks"]) != len(item.claim.expect) for entry in fitting):
+                    wanted = f"{len(item.claim.expect)} checks of {claim.id}"
+                    raise UserError(f"{path}: a record of a seed has not the {wanted}; restore it, or calibrate again")
                 judged = [entry for entry in fitting if entry["status"] != Status.NOT_MEASURED]
                 found[setting] = Seeds(item, judged, len(entries) - len(fitting))
     return found

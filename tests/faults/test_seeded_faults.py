@@ -98,7 +98,7 @@ def test_a_fault_is_there_and_gone_afterwards(fault: Fault) -> None:
         during = state()
         changed = [key for key in {**before, **during} if during.get(key) is not before.get(key)]
         assert changed
-        assert len(changed) < 20, "a small edit"
+        assert len({name for _, name in changed}) < 5, "a small edit, wherever it is imported"
     after = state()
     assert [key for key, value in before.items() if after.get(key) is not value] == []
 
