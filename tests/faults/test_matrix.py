@@ -76,7 +76,7 @@ def test_what_could_not_be_tried_is_neither_killed_nor_a_survivor() -> None:
     assert (found.survivors, found.undecided, found.passed) == ([], {}, False)
 
 
-def test_claims_are_idle_only_where_all_were_judged_under_all_faults() -> None:
+def test_claims_are_idle_only_where_all_faults_were_tried() -> None:
     assert matrix(row("VIOLATED")).idle == []
     assert matrix(row("VIOLATED")).passed
     whole = matrix(row("VIOLATED"), whole=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 
 from resbench.experiments import lesion, path_gradients, paths
+from resbench.experiments.linearised import Linearised, LinearUnit, Map
 from resbench.faults import evaluations
 from resbench.faults.described import Function, Injected, described
 from resbench.faults.fault import Fault
@@ -141,6 +143,22 @@ def paths_exchanged() -> Injected:
     return wrapped(path_gradients, "_backward", lambda original: lambda full, paths, at: original(full, ~paths, at))
 
 
+def path_skips_last_activation() -> Injected:
+    """What follows the addition is left out of a path's gradient: the last ReLU of an original unit."""
+
+    def straight(unit: LinearUnit) -> LinearUnit:
+        end = unit.after.target
+        return dataclasses.replace(unit, after=Map(end, end))
+
+    def faulty(original: Function) -> Function:
+        def backward(full: Linearised, paths: torch.Tensor, at: str) -> Any:
+            return original(dataclasses.replace(full, units=tuple(map(straight, full.units))), paths, at)
+
+        return backward
+
+    return wrapped(path_gradients, "_backward", faulty)
+
+
 def path_units_counted_twice() -> Injected:
     """Paths of each length are counted as if there were twice as many units."""
     return wrapped(paths, "_units", lambda original: lambda result: 2 * original(result))
@@ -190,6 +208,7 @@ FAULTS: tuple[Fault, ...] = (
     described(
         "experiment", paths_exchanged, "veit-grad-procedure", "veit-grad-exp-decay@digits", "veit-paths-over-20@digits"
     ),
+    described("experiment", path_skips_last_activation, "veit-grad-path-sum", "veit-grad-procedure"),
     described("experiment", path_units_counted_twice, "veit-effective-paths-5-17@digits", "veit-paths-over-20@digits"),
     *evaluations.FAULTS,
 )

@@ -115,6 +115,14 @@ _OF_PATHS = (
         *("veit-remaining-fraction", "veit-remaining-fig7", "veit-delete-removes-long", "veit-seed-delete2"),
     ),
     _fault(
+        "deletion-spares-no-length",
+        "Of every length the same share of paths is taken to survive, 2^-d, as of all paths together.",
+        combinatorics,
+        "remaining_fractions",
+        lambda original: lambda n, deleted, lengths: [Fraction(1, 2**deleted) for _ in lengths],
+        *("veit-delete-removes-long", "veit-remaining-fraction", "veit-remaining-fig7"),
+    ),
+    _fault(
         "deleted-but-one",
         "One deletion less than asked for is done before the paths are counted.",
         combinatorics,

@@ -66,7 +66,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Matrix:
-    """``items``: what was judged of any fault; ``whole``: every claim was judged under every fault.
+    """``items``: what was judged of any fault; ``whole``: every fault was tried, which shows what claims kill none.
 
     ``seconds``: by the clock; ``core_seconds``: of one core, all processes together.
     """
@@ -97,7 +97,8 @@ class Matrix:
     def idle(self) -> list[str]:
         """The exact, structural and trained claims that HOLD somewhere, kill nothing, and are not called descriptive.
 
-        Empty where not every claim was judged under every fault.
+        Without those whose wording is unverified: they fail no run.  Of a run in which faults were judged by the claims
+        that they name, those that killed none of the faults that name them.  Empty where not every fault was tried.
         """
         busy = {id.split("@")[0] for row in self.rows for id in row.killers}
         able = [
@@ -105,12 +106,12 @@ class Matrix:
             for item in self.items
             if self.baseline[item.id][0] == "HOLDS" and {e.kind for e in item.claim.expect} != {"reference"}
         ]
-        ids = dict.fromkeys(claim.id for claim in able if not claim.descriptive)
+        ids = dict.fromkeys(claim.id for claim in able if claim.verified and not claim.descriptive)
         return [id for id in ids if id not in busy] if self.whole else []
 
     @property
     def passed(self) -> bool:
-        """Whether every fault was killed and, in a whole matrix, every claim that can kills one."""
+        """Whether every fault was killed and, where all were tried, every claim that can kills one."""
         return not (self.survivors or self.errors or self.undecided or self.idle)
 
     def to_json(self) -> dict[str, Any]:

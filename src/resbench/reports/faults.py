@@ -106,4 +106,4 @@ def _conclusions(matrix: Matrix, width: int) -> Iterator[str]:
     if matrix.idle:
         yield from wrap(f"claims that kill nothing: {', '.join(matrix.idle)}", width, rest="  ")
     if not matrix.whole:
-        yield "whether every claim kills a fault takes the whole matrix: --claims '*'"
+        yield "whether every claim kills a fault takes all faults: leave out --fault"
