@@ -155,7 +155,7 @@ def test_only_seeds_of_the_claim_as_it_stands_are_counted(tmp_path: Path, monkey
     (item,) = items_of([TWO], settings=["digits"])
     now = fingerprint(item.claim)
     told = [(now, "HOLDS")] * 5 + [(now, "VIOLATED"), (now, "ERROR"), (now, "NOT_MEASURED"), ("before", "VIOLATED")]
-    entries: list[dict[str, Any]] = [{"fingerprint": key, "status": status, "checks": []} for key, status in told]
+    entries: list[dict[str, Any]] = [{"fingerprint": key, "status": status, "checks": [{}, {}]} for key, status in told]
     seeds = {str(seed): {"claims": {"t-two": entry}} for seed, entry in enumerate(entries)}
     seeds["99"] = {"claims": {}}  # from before there was the claim
     asked = []
@@ -175,7 +175,9 @@ def test_only_seeds_of_the_claim_as_it_stands_are_counted(tmp_path: Path, monkey
 
 def test_other_claims_than_trained_have_no_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mixed = claim("t-mixed", expectation("any", "exact"), expectation("digits"))
-    entries = [{"fingerprint": fingerprint(item.claim), "status": "HOLDS", "checks": []} for item in items_of([mixed])]
+    entries = [
+        {"fingerprint": fingerprint(item.claim), "status": "HOLDS", "checks": [{}]} for item in items_of([mixed])
+    ]
     seeds = {str(seed): {"claims": {"t-mixed": entry}} for seed, entry in enumerate(entries)}
     monkeypatch.setattr(calibration, "read_seeds", lambda path: {"seeds": seeds})
     monkeypatch.setattr(calibration, "seeds_path", lambda setting: tmp_path)

@@ -10,12 +10,14 @@ from fractions import Fraction
 from xml.etree import ElementTree
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from report_samples import board, check, one, wild_verdicts
 
 from resbench.judge import Status, Verdict
 from resbench.reports import junit, markdown, to_json
+from resbench.reports.escaping import code
 
 WHEN = datetime.datetime(2026, 3, 4, 5, 6, 7, tzinfo=datetime.UTC)
 
@@ -132,6 +134,12 @@ def test_markdown_escapes_what_would_break_a_table() -> None:
     [line] = [each for each in markdown([verdict], [], {}).split("\n") if "`veit-one@digits`" in each]
     cells = [cell.strip() for cell in line.replace("\\|", "¦").strip("|").split("|")]
     assert cells == ["HOLDS", "`veit-one@digits`", "a¦b", r"&lt;c&gt; &amp; \`d\`¦e", r"table\_1 ¦ \*f\*"]
+
+
+@pytest.mark.parametrize(("text", "shown"), [("a|b", r"`a\|b`"), (r"\|", r"`\\\|`"), (r"a\b", r"`a\b`")])
+def test_a_code_span_holds_its_bars(text: str, shown: str) -> None:
+    """Read from the left, a backslash escapes what follows it: no bar may be left for the table."""
+    assert code(text) == shown
 
 
 @given(st.lists(wild_verdicts(), max_size=3))

@@ -16,5 +16,8 @@ def md(text: object) -> str:
 
 
 def code(text: object) -> str:
-    """A code span; GitHub splits a table's cells before it reads the span, hence the escaped bar."""
-    return "`" + clean(text).replace("`", "'").replace("|", "\\|") + "`"
+    """A code span; GitHub splits a table's cells before it reads the span, hence the escaped bar.
+
+    A backslash before a bar would undo that, and is shown twice: a span knows no escapes.
+    """
+    return "`" + re.sub(r"(\\*)\|", r"\1\1\\|", clean(text).replace("`", "'")) + "`"
