@@ -39,7 +39,14 @@ def test_networks_are_told_apart_by_their_weights() -> None:
     assert protocols.distinct_networks("digits", ["post-9", "post-9-stochastic", "post-9"]) == 2
 
 
-def test_a_step_is_that_by_hand() -> None:
-    recipe = {"lr": 0.1, "warmup": 1, "warmup_lr": 0.01, "drops": [2], "momentum": 0.9, "weight_decay": 1e-4}
-    assert step_deviation([0.01, 0.1, 0.01], **recipe).value == pytest.approx(0.0, abs=1e-12)  # type: ignore[arg-type]
-    assert float(step_deviation([0.01, 0.1, 0.1], **recipe).value) > 0.01  # type: ignore[arg-type]
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_a_step_is_that_by_hand(nesterov: bool) -> None:
+    def gap(*rates: float) -> float:
+        found = step_deviation(
+            rates, lr=0.1, warmup=1, warmup_lr=0.01, drops=[2], momentum=0.9, nesterov=nesterov, weight_decay=1e-4
+        )
+        assert isinstance(found.value, float)
+        return found.value
+
+    assert gap(0.01, 0.1, 0.01) == pytest.approx(0.0, abs=1e-12)
+    assert gap(0.01, 0.1, 0.1) > 0.01

@@ -28,13 +28,15 @@ def step_deviation(
     warmup_lr: float,
     drops: Sequence[int],
     momentum: float,
+    nesterov: bool,
     weight_decay: float,
 ) -> Measurement:
     """Largest relative difference of a parameter from its value by hand, after one step for each of ``rates``.
 
-    By hand, in float64: ``d = g + decay * w``, ``v = momentum * v + d``, ``w = w - rate * (d + momentum * v)``, for
-    every parameter, those of batch normalisation and biases included.  ``g`` is the gradient of the mean loss of the
-    copy's own mini-batch.  The trainer gets a recipe with the other parameters, and trains two copies as one.
+    By hand, in float64: ``d = g + decay * w``, ``v = momentum * v + d``, ``w = w - rate * v`` (Nesterov's: ``d +
+    momentum * v`` for ``v``), for every parameter, those of batch normalisation and biases included.  ``g`` is the
+    gradient of the mean loss of the copy's own mini-batch.  The trainer gets a recipe with the other parameters, and
+    trains two copies as one.
     """
     recipe = Recipe(
         residual=_SPEC,
@@ -46,6 +48,7 @@ def step_deviation(
         schedule="drops",
         drops=tuple(drops),
         momentum=momentum,
+        nesterov=nesterov,
         weight_decay=weight_decay,
     )
     trained = _network(range(_COPIES), _COPIES)
@@ -59,7 +62,7 @@ def step_deviation(
             own = images.unflatten(1, (_COPIES, -1))[:, copy]
             loss = F.cross_entropy(network(own), labels[:, copy])
             gradients = torch.autograd.grad(loss, list(network.parameters()))
-            _by_hand(network, gradients, velocities[copy], rate, momentum, weight_decay)
+            _by_hand(network, gradients, velocities[copy], rate, recipe)
     gaps = {
         name: _gap(weight, torch.cat([dict(network.named_parameters())[name] for network in alone]))
         for name, weight in trained.named_parameters()
@@ -89,13 +92,12 @@ def _by_hand(
     gradients: Sequence[Tensor],
     velocities: Sequence[Tensor],
     rate: float,
-    momentum: float,
-    weight_decay: float,
+    recipe: Recipe,
 ) -> None:
     for weight, gradient, velocity in zip(network.parameters(), gradients, velocities, strict=True):
-        change = gradient + weight_decay * weight
-        velocity.mul_(momentum).add_(change)
-        weight.sub_(rate * (change + momentum * velocity))
+        change = gradient + recipe.weight_decay * weight
+        velocity.mul_(recipe.momentum).add_(change)
+        weight.sub_(rate * (change + recipe.momentum * velocity if recipe.nesterov else velocity))
 
 
 def _gap(found: Tensor, expected: Tensor) -> float:

@@ -104,6 +104,11 @@ def momentum_forgotten() -> Injected:
     return _optimiser(_set(momentum=0.0, nesterov=False))
 
 
+def nesterov_always() -> Injected:
+    """Nesterov's momentum whatever the recipe says, as a trainer that has it as its default."""
+    return _optimiser(_set(nesterov=True))
+
+
 def nesterov_forgotten() -> Injected:
     """Heavy-ball momentum in the place of Nesterov's."""
     return _optimiser(_set(nesterov=False))
@@ -179,6 +184,7 @@ FAULTS: tuple[Fault, ...] = (
     described("training", weight_decay_nowhere, *_STEP),
     described("training", weight_decay_of_weights_only, *_STEP),
     described("training", momentum_forgotten, *_STEP),
+    described("training", nesterov_always, *_STEP),
     described("training", nesterov_forgotten, *_STEP),
     described("training", gradients_kept, *_STEP),
     described("training", loss_averaged_over_copies, *_STEP),
