@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 import torch
+from tests.reports.report_samples import claim
 
 import resbench.experiments.sequential
 from resbench import plan
-from resbench.claims.model import AtLeast, Claim, Expectation, Kind, Source
+from resbench.claims.model import AtLeast, Expectation, Kind
 from resbench.errors import NotMeasured, UserError
 from resbench.experiments.reading import reads
 from resbench.judge import Status
@@ -32,19 +33,6 @@ def expectation(setting: str, kind: Kind = "trained", quantity: str = "made.shar
         origin="chosen",
         why="because",
         params=params,
-    )
-
-
-def claim(id: str, *expect: Expectation) -> Claim:
-    return Claim(
-        id=id,
-        version=1,
-        locus="section 1",
-        statement="So it is.",
-        provenance="seen",
-        changelog=["1: x"],
-        source=Source(arxiv="1603.05027", version="v3", title="Residual Networks"),
-        expect=list(expect),
     )
 
 

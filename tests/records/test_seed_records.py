@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.reports.report_samples import claim
 
 import resbench.training.checkpoints
 from resbench import calibration
 from resbench.calibration import false_alarms, read_seeds, record_seeds
 from resbench.claims.lock import fingerprint
-from resbench.claims.model import AtLeast, Claim, Expectation, Kind, Source
+from resbench.claims.model import AtLeast, Expectation, Kind
 from resbench.errors import NotMeasured, UserError
 from resbench.plan import Item, items_of
 from resbench.records.measurement import Measurement
@@ -29,19 +30,6 @@ def expectation(setting: str, kind: Kind = "trained", bound: float = 90) -> Expe
         unit="%",
         origin="chosen",
         why="because",
-    )
-
-
-def claim(id: str, *expect: Expectation) -> Claim:
-    return Claim(
-        id=id,
-        version=1,
-        locus="section 1",
-        statement="So it is.",
-        provenance="seen",
-        changelog=["1: x"],
-        source=Source(arxiv="1603.05027", version="v3", title="Residual Networks"),
-        expect=list(expect),
     )
 
 

@@ -94,11 +94,7 @@ def _linear(faulty: Callable[[Rule], Rule]) -> Injected:
 
 def schedule_from_first() -> Injected:
     """Survival decays with (l - 1) / (L - 1), so that the first unit always survives, as in timm."""
-
-    def rule(n: int, p_last: float) -> tuple[float, ...]:
-        return tuple(1.0 - (unit / max(1, n - 1)) * (1.0 - p_last) for unit in range(n))
-
-    return _linear(lambda _: rule)
+    return _linear(lambda _: lambda n, p_last: sampling.linear_decay_from_first(n, p_last))
 
 
 def schedule_reversed() -> Injected:
