@@ -1,0 +1,82 @@
+"use strict";
+(() => {
+  const byId = (id) => document.getElementById(id);
+  const root = document.documentElement;
+  const remembered = (name, value) => {
+    try {
+      if (value === undefined) return localStorage.getItem(name);
+      localStorage.setItem(name, value);
+    } catch { /* a page opened from a file may have no storage */ }
+    return null;
+  };
+
+  // Theme: the system's, until somebody chooses.
+  const button = byId("theme");
+  const dark = () => root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  const label = () => { button.textContent = dark() ? "Light" : "Dark"; button.setAttribute("aria-label", dark() ? "Use the light theme" : "Use the dark theme"); };
+  const chosen = remembered("resbench-theme");
+  if (chosen) root.dataset.theme = chosen;
+  button.hidden = false;
+  button.addEventListener("click", () => { root.dataset.theme = dark() ? "light" : "dark"; remembered("resbench-theme", root.dataset.theme); label(); });
+  label();
+
+  // Filter.
+  const form = byId("filter"), words = byId("words"), found = byId("found");
+  const claims = [...document.querySelectorAll(".claim")];
+  const groups = [...document.querySelectorAll(".group")];
+  const tiles = new Map([...document.querySelectorAll(".tile")].map((tile) => [tile.getAttribute("href").slice(1), tile]));
+  const selects = ["paper", "kind", "setting"].map((name) => [name, byId(name)]);
+  const apply = () => {
+    const statuses = new Set([...form.querySelectorAll("input[name=status]:checked")].map((box) => box.value));
+    const parts = words.value.toLowerCase().split(/\s+/).filter(Boolean);
+    let shown = 0;
+    for (const claim of claims) {
+      const fits = statuses.has(claim.dataset.status)
+        && selects.every(([name, select]) => !select.value || claim.dataset[name] === select.value)
+        && parts.every((part) => claim.dataset.words.includes(part));
+      claim.hidden = !fits;
+      const tile = tiles.get(claim.id);
+      if (tile) tile.style.opacity = fits ? "" : "0.15";
+      shown += fits;
+    }
+    for (const group of groups) group.hidden = !group.querySelector(".claim:not([hidden])");
+    found.value = shown === claims.length ? `${shown} verdicts` : `${shown} of ${claims.length} verdicts`;
+  };
+  form.hidden = false;
+  form.addEventListener("input", apply);
+  form.addEventListener("submit", (event) => event.preventDefault());
+  form.addEventListener("reset", () => setTimeout(apply));
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "/" && !/^(INPUT|SELECT|TEXTAREA)$/.test(document.activeElement.tagName)) { event.preventDefault(); words.focus(); }
+  });
+  apply();
+
+  // A link to a claim opens it, even where the filter hides it.
+  const open = () => {
+    const claim = byId(decodeURIComponent(location.hash.slice(1)));
+    if (!claim || !claim.matches(".claim")) return;
+    if (claim.hidden) { form.reset(); apply(); }
+    claim.open = true;
+    claim.scrollIntoView();
+  };
+  addEventListener("hashchange", open);
+  open();
+
+  // Figures are drawn when they come into view.
+  const draw = async (chart) => {
+    const spec = JSON.parse(byId(chart.dataset.spec).textContent);
+    try {
+      await vegaEmbed(chart, spec, { renderer: "svg", actions: { export: true, source: false, compiled: false, editor: false }, downloadFileName: chart.dataset.spec.replace(/^spec-/, "") });
+      chart.querySelector("svg")?.setAttribute("aria-label", chart.dataset.description);
+      chart.dataset.drawn = "yes";
+    } catch (error) {
+      chart.textContent = `The figure could not be drawn: ${error.message}`;
+      throw error;
+    }
+  };
+  const watcher = new IntersectionObserver((entries) => {
+    for (const entry of entries) if (entry.isIntersecting) { watcher.unobserve(entry.target); draw(entry.target); }
+  }, { rootMargin: "400px" });
+  for (const chart of document.querySelectorAll(".chart")) watcher.observe(chart);
+  addEventListener("beforeprint", () => { for (const chart of document.querySelectorAll(".chart:not([data-drawn])")) draw(chart); });
+})();
