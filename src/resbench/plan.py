@@ -177,7 +177,7 @@ class Run:
         Raises:
             UserError: as :meth:`verdict`.
         """
-        lab = self._lab(item.setting)
+        lab = self.lab(item.setting)
         self._prepare(item.setting, lab)
         outcomes: list[Measurement | Exception] = []
         for expectation in item.claim.expect:
@@ -202,6 +202,20 @@ class Run:
         if self._partial is not None:
             self._partial.clear()
 
+    def lab(self, setting: str) -> Lab:
+        """The lab of one setting, made once: what was measured in it is not measured again.
+
+        Raises:
+            UserError: the setting is `target`, and there is none.
+        """
+        if setting == TARGET and setting not in self._labs:
+            if self.target is None:
+                raise UserError("the setting 'target' needs a target")
+            self._labs[setting] = TargetLab(self.target, listener=self._listener)
+        if setting not in self._labs:
+            self._labs[setting] = self._own_lab(setting)
+        return self._labs[setting]
+
     def _prepare(self, setting: str, lab: Lab) -> None:
         if setting in self._prepared:
             return
@@ -221,15 +235,6 @@ class Run:
                     continue
                 wanted += [each for one in named for each in (one if isinstance(one, list) else [one])]
         lab.measure_all(wanted)
-
-    def _lab(self, setting: str) -> Lab:
-        if setting == TARGET and setting not in self._labs:
-            if self.target is None:
-                raise UserError("the setting 'target' needs a target")
-            self._labs[setting] = TargetLab(self.target, listener=self._listener)
-        if setting not in self._labs:
-            self._labs[setting] = self._own_lab(setting)
-        return self._labs[setting]
 
     def _own_lab(self, setting: str) -> Lab:
         """Recorded evidence is read; where there is none by nature, the networks at hand are measured."""

@@ -1,0 +1,48 @@
+"""The papers' figures and resbench's own, drawn with Altair from measurements, beside the published numbers.
+
+One specification serves the page, PNG and SVG; the tidy frame it is drawn from is the CSV.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+from resbench.errors import UserError
+from resbench.figures.model import Builder, Figure, Missing
+
+if TYPE_CHECKING:
+    from resbench.figures.sources import Sources
+
+__all__ = ["FIGURES", "Figure", "Missing", "build"]
+
+
+def _builder(module: str, function: str) -> Builder:
+    """A builder whose module, and with it altair and pandas, is imported when it is called."""
+
+    def built(sources: Sources) -> Figure:
+        builder: Builder = getattr(importlib.import_module(f"resbench.figures.{module}"), function)
+        return builder(sources)
+
+    return built
+
+
+FIGURES: Final[Mapping[str, Builder]] = {
+    "veit-fig3": _builder("veit_single", "figure_3"),
+}
+"""Every figure by name, in the order of the page."""
+
+
+def build(name: str, sources: Sources) -> Figure:
+    """Draw one figure.
+
+    Raises:
+        UserError: there is no figure of this name, or a record that it needs is damaged.
+    """
+    if name not in FIGURES:
+        close = difflib.get_close_matches(name, FIGURES, 1, 0.4)
+        hint = f"did you mean {close[0]}? " if close else ""
+        raise UserError(f"no figure {name!r}; {hint}`resbench figure --list` shows them all")
+    return FIGURES[name](sources)
