@@ -62,12 +62,34 @@
   addEventListener("hashchange", open);
   open();
 
-  // Figures are drawn when they come into view.
+  // Specifications and tables are packed: base64 of zlib.
+  const unpacked = async (packed) => {
+    const bytes = Uint8Array.from(atob(packed.trim()), (letter) => letter.charCodeAt(0));
+    return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"))).text();
+  };
+  for (const button of document.querySelectorAll(".csv")) {
+    button.hidden = false;
+    button.addEventListener("click", async () => {
+      const link = document.createElement("a");
+      link.href = URL.createObjectURL(new Blob([await unpacked(button.dataset.packed)], { type: "text/csv" }));
+      link.download = `${button.dataset.name}.csv`;
+      link.click();
+      URL.revokeObjectURL(link.href);
+    });
+  }
+
+  // Figures are drawn when they come into view, and again where the room they have changes.
   const draw = async (chart) => {
-    const spec = JSON.parse(byId(chart.dataset.spec).textContent);
+    const width = chart.clientWidth;
+    chart.dataset.width = width;
     try {
-      await vegaEmbed(chart, spec, { renderer: "svg", actions: { export: true, source: false, compiled: false, editor: false }, downloadFileName: chart.dataset.spec.replace(/^spec-/, "") });
-      chart.querySelector("svg")?.setAttribute("aria-label", chart.dataset.description);
+      const spec = JSON.parse(await unpacked(byId(chart.dataset.spec).textContent));
+      await vegaEmbed(chart, resbenchFit(spec, width), {
+        renderer: "svg",
+        actions: { export: true, source: false, compiled: false, editor: false },
+        downloadFileName: chart.dataset.spec.replace(/^spec-/, ""),
+      });
+      chart.querySelector("svg").setAttribute("aria-label", chart.dataset.description);
       chart.dataset.drawn = "yes";
     } catch (error) {
       chart.textContent = `The figure could not be drawn: ${error.message}`;
@@ -75,8 +97,14 @@
     }
   };
   const watcher = new IntersectionObserver((entries) => {
-    for (const entry of entries) if (entry.isIntersecting) { watcher.unobserve(entry.target); draw(entry.target); }
+    for (const entry of entries) if (entry.isIntersecting && !entry.target.dataset.width) draw(entry.target);
   }, { rootMargin: "400px" });
-  for (const chart of document.querySelectorAll(".chart")) watcher.observe(chart);
-  addEventListener("beforeprint", () => { for (const chart of document.querySelectorAll(".chart:not([data-drawn])")) draw(chart); });
+  const charts = [...document.querySelectorAll(".chart")];
+  for (const chart of charts) watcher.observe(chart);
+  let resized;
+  addEventListener("resize", () => {
+    clearTimeout(resized);
+    resized = setTimeout(() => { for (const chart of charts) if (chart.dataset.drawn && chart.clientWidth !== Number(chart.dataset.width)) draw(chart); }, 200);
+  });
+  addEventListener("beforeprint", () => { for (const chart of charts) if (!chart.dataset.drawn) draw(chart); });
 })();
