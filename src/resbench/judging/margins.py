@@ -1,0 +1,111 @@
+"""The margin of a verdict: how much room there is between what was measured and the bound.
+
+What the judge compares has a *room*: the distance, in the unit of what is compared, from the bound to the nearer of the
+measured point and the ends of its interval; of two bounds the nearer one.  It is negative where the bound is crossed.
+Of a list, an order or a monotone list it is that of the entry or step that decided
+(:mod:`resbench.judging.compare`); of a ratio or a rank correlation that of the ratio or correlation itself.  It is what
+:mod:`resbench.judging.power` calls a seed's margin, but here a fall of a ratio is no factor.
+
+Rooms of different claims are compared by their :attr:`Margin.size`, the room in units of what moves it: half the width
+of the interval, where what was measured is sampled.  At 1, the point is twice that far inside; below 0 the interval
+straddles the bound, and below -2 it lies across (an interval may lie askew about its point).  What was measured without
+noise does not move by chance.  Its room is in units of its *tolerance*: half the distance between two bounds, or how
+far one bound is from 0; 1 is then the middle of what is accepted, or 0.
+
+No margin: words, errors, and what must equal one value, which has no room at all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, TypeVar
+
+from resbench.judging.statistic import Region
+
+__all__ = ["Margin", "margin_of", "smallest"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Margin:
+    """``room``: in the unit of what is compared, negative across the bound.  ``half_width``: of the interval; None of
+    what was measured without noise.  ``tolerance``: what is accepted, as a length; None where the one bound is 0."""
+
+    room: float
+    half_width: float | None
+    tolerance: float | None
+
+    @property
+    def size(self) -> float | None:
+        """The room in units of the half width, else of the tolerance; None where there is neither."""
+        unit = self.half_width or self.tolerance
+        return self.room / unit if unit else None
+
+    @property
+    def unit(self) -> str:
+        """What :attr:`size` counts; empty where it is None."""
+        return "half widths" if self.half_width else "tolerances" if self.tolerance else ""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "room": self.room,
+            "half_width": self.half_width,
+            "tolerance": self.tolerance,
+            "size": self.size,
+            "unit": self.unit,
+        }
+
+
+def margin_of(
+    region: Region, low: Fraction, high: Fraction, interval: tuple[Fraction, Fraction] | None
+) -> Margin | None:
+    """The margin of one statistic.
+
+    Args:
+        region: where it must lie.
+        low, high: the interval stretched to its point, or the point alone.
+        interval: the interval itself; None of what was measured without noise.
+
+    Returns:
+        None where the region is a single value or has no bound, and where the room is no finite float.
+    """
+    if region.low == region.high:
+        return None
+    room = _float(region.room(low, high))
+    half_width = None if interval is None else _float((interval[1] - interval[0]) / 2)
+    return None if room is None else Margin(room, half_width or None, _tolerance(region) or None)
+
+
+def _tolerance(region: Region) -> float | None:
+    if region.low is not None and region.high is not None:
+        return _float((region.high - region.low) / 2)
+    bound = region.high if region.low is None else region.low
+    return None if bound is None else _float(abs(bound))
+
+
+def _float(value: Fraction | float) -> float | None:
+    """None of what a float cannot hold: path counts have hundreds of digits."""
+    try:
+        found = float(value)
+    except OverflowError:
+        return None
+    return found if math.isfinite(found) else None
+
+
+def smallest(entries: Iterable[T], margin: Callable[[T], Margin | None]) -> list[T]:
+    """The entries that have a size of margin, the worst first.
+
+    First whatever is across its bound, then what moves by chance, then what was measured without noise: a size in half
+    widths says nothing about one in tolerances.
+    """
+    keyed: list[tuple[bool, float, int, T]] = []
+    for place, entry in enumerate(entries):
+        found = margin(entry)
+        size = None if found is None else found.size
+        if found is not None and size is not None:
+            keyed.append((size >= 0 and not found.half_width, size, place, entry))
+    return [entry for *_, entry in sorted(keyed, key=lambda one: one[:3])]
