@@ -23,6 +23,7 @@ from resbench.commands.lesion import lesion
 from resbench.commands.measure import measure
 from resbench.commands.paths import paths
 from resbench.commands.records import records_app
+from resbench.commands.report import report
 from resbench.commands.target_options import (
     Checkpoint,
     Data,
@@ -54,7 +55,7 @@ app = typer.Typer(
 )
 claims_app = typer.Typer(help="The catalogue of claims.", invoke_without_command=True, rich_markup_mode=None)
 app.add_typer(claims_app, name="claims")
-for command in (lesion, paths, measure, train, bench, ab, compare, history, doctor, faults):
+for command in (lesion, paths, measure, train, bench, ab, compare, history, doctor, faults, report):
     app.command()(command)
 app.add_typer(export_app, name="export")
 app.add_typer(records_app, name="records")

@@ -109,15 +109,15 @@ def _check_kinds(kinds: Sequence[str]) -> None:
             raise UserError(f"unknown kind {kind!r}: choose from {', '.join(KINDS)}")
 
 
-def partial_results(folders: Mapping[str, Path], device: str = "cpu") -> PartialResults:
-    """Where an interrupted run over these checkpoint folders leaves its measurements for the next."""
+def partial_results(folders: Mapping[str, Path], device: str = "cpu", *, root: Path | None = None) -> PartialResults:
+    """Where an interrupted run over these checkpoint folders leaves its measurements for the next; in ``root``."""
     import hashlib
 
     digest = hashlib.sha256(f"{source_fingerprint()} {device}".encode())
     for setting, folder in sorted(folders.items()):
         index = folder / "index.json"
         digest.update(setting.encode() + (index.read_bytes() if index.exists() else b""))
-    return PartialResults(partial_measurements(), digest.hexdigest()[:16])
+    return PartialResults(root or partial_measurements(), digest.hexdigest()[:16])
 
 
 def kept_of_target(target: UserTarget) -> PartialResults | None:

@@ -57,10 +57,11 @@ def _rendered(report: Report, form: str, seconds: float) -> str:
     from resbench.reports.sequential import sequential_text
 
     verdicts, waivers, record = report.verdicts, report.waivers, report.sequential
+    timestamp = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=seconds)
     if form == "json":
-        return to_json(verdicts, report.environment, record, waivers)
+        at = timestamp.isoformat(timespec="seconds")
+        return to_json(verdicts, report.environment, record, waivers, at)
     if form == "junit":
-        timestamp = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=seconds)
         return junit(verdicts, seconds=seconds, timestamp=timestamp, sequential=record, waivers=waivers)
     if form == "md":
         return markdown(verdicts, report.claims, report.environment, record, waivers)

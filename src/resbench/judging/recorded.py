@@ -42,6 +42,9 @@ class RecordedCheck(_Struct, frozen=True):
     unit: str
     message: str
     margin: Margin | None = None
+    method: str = ""
+    n: int | None = None
+    detail: str = ""
 
     @property
     def asked(self) -> str:
@@ -91,12 +94,16 @@ class RecordedWaiver(_Struct, frozen=True):
 
 
 class RecordedRun(_Struct, frozen=True):
-    """A run: where it was measured, the verdicts in the order of the catalogue, the waivers that counted."""
+    """A run: where it was measured, the verdicts in the order of the catalogue, the waivers that counted.
+
+    ``at``: when it was judged (UTC, ISO 8601); empty in files from before it.
+    """
 
     environment: dict[str, Any]
     verdicts: tuple[RecordedVerdict, ...]
     summary: dict[str, int]
     waivers: tuple[RecordedWaiver, ...] = ()
+    at: str = ""
 
     def named(self) -> Mapping[str, RecordedVerdict]:
         """The verdicts by ``id@setting``."""

@@ -217,14 +217,16 @@ def to_json(
     environment: Mapping[str, object],
     sequential: Mapping[str, object] | None = None,
     waivers: Sequence[Use] = (),
+    at: str = "",
 ) -> str:
     """The verdicts as strict JSON, schema 1; numbers that JSON lacks become ``"nan"``, ``"inf"`` and ``"-inf"``.
 
     ``sequential``: the record of a run that stopped as soon as the verdicts were decided.  ``waivers``: what became of
-    each, also of those that no verdict needed.
+    each, also of those that no verdict needed.  ``at``: when they were judged (UTC, ISO 8601).
     """
     document = {
         "schema": 1,
+        **({"at": at} if at else {}),
         "environment": environment,
         "verdicts": [verdict.to_json() for verdict in verdicts],
         "summary": summary(verdicts),

@@ -111,17 +111,20 @@ def html(page: Page) -> str:
     galleries = [each for each in galleries if each[2]]
     answer = verdict_sentence(page.verdicts)
     rows = {(row.id, row.setting): row for group in groups for row in group.rows}
-    missing = [(reason, [rows[one.id, one.setting] for one in some]) for reason, some in by_reason(page.verdicts).items()]
+    missing = [
+        (reason, [rows[one.id, one.setting] for one in some]) for reason, some in by_reason(page.verdicts).items()
+    ]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(assets), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
+    environment.filters["marked"] = _marked
     return environment.get_template("page.html.j2").render(
         title=f"resbench: {answer['sentence']}",
         version=__version__,
         icon=_data_uri("image/svg+xml", _ICON),
         style=(assets / "page.css").read_text(),
         script=f"{fit}\n{(assets / 'page.js').read_text()}",
-        library=vl_convert.javascript_bundle().replace("</script", "<\\/script"),
+        library=vl_convert.javascript_bundle(None).replace("</script", "<\\/script"),
         sections=[
             ("board", "Verdicts"),
             *((anchor, name) for anchor, name, _ in galleries),
@@ -156,9 +159,16 @@ def verdict_sentence(verdicts: Sequence[Verdict]) -> Mapping[str, str]:
     elif len(judged) == totals["HOLDS"]:
         tone, sentence = "good", f"All {len(judged)} measured claims hold."
     else:
-        tone, sentence = "good", f"{totals['HOLDS']} of {len(judged)} measured claims hold, {totals['WAIVED']} are waived."
+        tone, sentence = (
+            "good",
+            f"{totals['HOLDS']} of {len(judged)} measured claims hold, {totals['WAIVED']} are waived.",
+        )
     unmeasured = totals["NOT_MEASURED"]
-    rest = f"{unmeasured} more {'is' if unmeasured == 1 else 'are'} not measured, and count for nothing." if unmeasured else ""
+    rest = (
+        f"{unmeasured} more {'is' if unmeasured == 1 else 'are'} not measured, and count for nothing."
+        if unmeasured
+        else ""
+    )
     return {"tone": tone, "sentence": sentence, "rest": rest}
 
 
@@ -176,12 +186,23 @@ def _drawn(figures: Sequence[Figure], group: str) -> list[_Drawn]:
 
 
 def _packed(text: str) -> str:
-    """Compressed (zlib), in letters that mean nothing in HTML: a tenth of the size, and no name in it needs escaping."""
+    """Compressed (zlib), in letters that mean nothing in HTML: a tenth of the size, and nothing in it to escape."""
     return base64.b64encode(zlib.compress(text.encode(), 9)).decode()
 
 
 def _data_uri(kind: str, text: str) -> str:
     return f"data:{kind};base64,{base64.b64encode(text.encode()).decode()}"
+
+
+def _marked(text: str) -> Any:
+    """What stands between backticks, as code; all of it escaped."""
+    from markupsafe import Markup, escape
+
+    parts = text.split("`")
+    if len(parts) % 2 == 0:  # a lone backtick is only that
+        return escape(text)
+    pieces = [Markup("<code>{}</code>").format(part) if index % 2 else escape(part) for index, part in enumerate(parts)]
+    return Markup("").join(pieces)
 
 
 def _filters(groups: Sequence[_Group]) -> dict[str, Any]:

@@ -42,8 +42,8 @@ class Past:
 class Context:
     """What is known about claims besides the run.
 
-    ``kills``, ``past``: by ``id@setting``.  ``seeds``: raw entries of the recorded seeds, by ``id@setting``, each a list
-    of checks with ``measured`` and ``interval``.  ``alarms`` and ``powers``: by id and setting, as
+    ``kills``, ``past``: by ``id@setting``.  ``seeds``: raw entries of the recorded seeds, by ``id@setting``, each a
+    list of checks with ``measured`` and ``interval``.  ``alarms`` and ``powers``: by id and setting, as
     :mod:`resbench.calibration` gives them.
     """
 
@@ -90,6 +90,7 @@ class Row:
     provenance: str
     message: str
     breaks: str
+    alarms: str
     descriptive: str
     waiver: str
     checks: tuple[CheckView, ...]
@@ -115,6 +116,7 @@ def row_of(verdict: Verdict, claim: Claim | None, paper: str, context: Context) 
         expectation = expectations[index] if fitting else None
         views.append(_check_view(verdict, check, index, expectation, context))
     statement = claim.statement if claim else verdict.statement
+    alarms = context.alarms.get(verdict.id, {}).get(verdict.setting)
     return Row(
         anchor=f"claim-{item}",
         id=verdict.id,
@@ -132,6 +134,7 @@ def row_of(verdict: Verdict, claim: Claim | None, paper: str, context: Context) 
         provenance=PROVENANCE[claim.provenance] if claim else "",
         message="" if verdict.status in (Status.HOLDS, Status.WAIVED) else verdict.message,
         breaks=claim.breaks if claim else verdict.breaks,
+        alarms=alarms_text(alarms) if alarms else "",
         descriptive=claim.descriptive if claim else "",
         waiver=verdict.waiver.sentence if verdict.waiver else "",
         checks=tuple(views),
@@ -155,8 +158,6 @@ def _check_view(
         plain = "" if isinstance(expectation.compare, Rank | Ratio | Order) else unit_suffix(expectation.unit)
         strip = strip_of(expectation.compare, judgement.measured, judgement.interval, plain, seeds)
         origin, why, paper_value = ORIGINS[expectation.origin], expectation.why, expectation.paper_value
-        if alarms := context.alarms.get(verdict.id, {}).get(verdict.setting):
-            facts.append(("false alarms", alarms_text(alarms)))
         powers = context.powers.get(verdict.id, {}).get(verdict.setting, ())
         facts += effects_text(expectation, powers[index] if index < len(powers) else ())
     expected = in_words(expectation.compare, unit_suffix(expectation.unit)) if expectation else judgement.expected
@@ -170,7 +171,9 @@ def _check_view(
         why=why,
         paper_value=paper_value,
         how=", ".join(part for part in how if part),
-        remark="; ".join(dict.fromkeys(part for part in (remark(judgement.message, judgement.expected), check.detail) if part)),
+        remark="; ".join(
+            dict.fromkeys(part for part in (remark(judgement.message, judgement.expected), check.detail) if part)
+        ),
         strip=strip,
         facts=tuple(facts),
     )

@@ -35,10 +35,11 @@ class Dot:
 
 @dataclass(frozen=True)
 class Band:
-    """What is accepted, from ``left`` to ``right`` percent."""
+    """What is accepted, from ``left`` to ``right`` percent; ``open``: the sides on which there is no bound."""
 
     left: float
     right: float
+    open: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,9 @@ def strip_of(
         lines.append(Line(label, dots, tuple(_dot(scale, value, ends, unit) for value, ends in others)))
     band = None
     if not isinstance(compare, Order | Monotone):
-        band = Band(scale.at(low) if math.isfinite(low) else 0.0, scale.at(high) if math.isfinite(high) else 100.0)
+        sides = [side for side, bound in (("left", low), ("right", high)) if not math.isfinite(bound)]
+        left, right = ("left" in sides, "right" in sides)
+        band = Band(0.0 if left else scale.at(low), 100.0 if right else scale.at(high), " ".join(sides))
     ticks = _ticks(scale, [bound for bound in (low, high) if math.isfinite(bound)])
     return Strip(tuple(lines), band, ticks, unit, scale.logarithmic, _summary(rows, others, unit))
 
@@ -115,7 +118,9 @@ def _rows(compare: Comparator, measured: Any) -> list[tuple[str, list[float]]]:
 
 
 def _finite(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300 and math.isfinite(value)
+    return (
+        isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300 and math.isfinite(value)
+    )
 
 
 def _region(compare: Comparator) -> tuple[float, float]:
