@@ -42,7 +42,6 @@ class PageOptions:
     run: Path | None = None
     earlier: tuple[Path, ...] = ()
     select: tuple[str, ...] = ()
-    figures: tuple[str, ...] = tuple(FIGURES)
 
 
 def make_page(options: PageOptions) -> str:
@@ -69,7 +68,7 @@ def make_page(options: PageOptions) -> str:
         chosen = {claim.id for claim in selected}
         verdicts = [one for one in restored_verdicts(recorded, claims) if not options.select or one.id in chosen]
     own = any(one.setting != TARGET for one in verdicts)
-    figures = _figures(options.figures, Sources(run)) if own else []
+    figures = _figures(Sources(run)) if own else []
     past = [(_when(one.at), restored_verdicts(one, claims)) for one in earlier]
     context = context_of(claims, baselines() / "kill-matrix.json", past)
     where, at = (environment(), _now()) if recorded is None else (recorded.environment, recorded.at)
@@ -96,10 +95,10 @@ def _waived(verdicts: Sequence[Verdict]) -> list[Verdict]:
     return [waived(verdict, waivers, day) for verdict in verdicts]
 
 
-def _figures(names: Sequence[str], sources: Sources) -> list[Figure]:
+def _figures(sources: Sources) -> list[Figure]:
     found: list[Figure] = []
-    with CountProgress(len(names)) as progress:
-        for name in names:
+    with CountProgress(len(FIGURES)) as progress:
+        for name in FIGURES:
             progress.doing(f"drawing {name}", finished=bool(found))
             found.append(build(name, sources))
     return found

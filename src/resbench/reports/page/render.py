@@ -152,23 +152,20 @@ def verdict_sentence(verdicts: Sequence[Verdict]) -> Mapping[str, str]:
     judged = [one for one in verdicts if one.status is not Status.NOT_MEASURED]
     failed = [status for status in Status if status not in (Status.HOLDS, Status.WAIVED, Status.NOT_MEASURED)]
     wrong = [f"{totals[status.value]} {status.value}" for status in failed if totals[status.value]]
+    number = f"{len(judged)} measured claim{'' if len(judged) == 1 else 's'}"
     if not judged:
         tone, sentence = "none", "Nothing was measured."
     elif wrong or exit_code(verdicts, strict=False):
-        tone, sentence = "bad", f"{', '.join(wrong)} of {len(judged)} measured claims."
-    elif len(judged) == totals["HOLDS"]:
-        tone, sentence = "good", f"All {len(judged)} measured claims hold."
+        tone, sentence = "bad", f"{', '.join(wrong)} of {number}."
+    elif waived := totals["WAIVED"]:
+        verb = "is" if waived == 1 else "are"
+        tone, sentence = "good", f"{totals['HOLDS']} of {number} hold, {waived} {verb} waived."
     else:
-        tone, sentence = (
-            "good",
-            f"{totals['HOLDS']} of {len(judged)} measured claims hold, {totals['WAIVED']} are waived.",
-        )
+        tone, sentence = "good", "The one measured claim holds." if len(judged) == 1 else f"All {number} hold."
     unmeasured = totals["NOT_MEASURED"]
-    rest = (
-        f"{unmeasured} more {'is' if unmeasured == 1 else 'are'} not measured, and count for nothing."
-        if unmeasured
-        else ""
-    )
+    verb = "is" if unmeasured == 1 else "are"
+    rest = f"{unmeasured} more {verb} not measured, and count{'s' if unmeasured == 1 else ''} for nothing."
+    rest = rest if unmeasured and judged else ""
     return {"tone": tone, "sentence": sentence, "rest": rest}
 
 
