@@ -15,7 +15,7 @@ from resbench.claims.model import Claim
 from resbench.figures.model import Figure, Missing
 from resbench.judge import Status, Verdict, exit_code, summary
 from resbench.reports.page.rows import Context, Row, row_of
-from resbench.reports.verdicts import by_reason, counts, grouped, label
+from resbench.reports.verdicts import EXPLAINED, by_reason, counts, grouped, label
 from resbench.reports.words import clean
 
 __all__ = ["Page", "html", "verdict_sentence"]
@@ -72,6 +72,11 @@ class _Group:
     title: str
     counts: str
     rows: tuple[Row, ...]
+
+    @property
+    def failing(self) -> list[Row]:
+        """Those that `resbench check` fails with, in the order of the catalogue."""
+        return [row for row in self.rows if row.status in EXPLAINED]
 
 
 @dataclass(frozen=True)
@@ -132,6 +137,7 @@ def html(page: Page) -> str:
             ("reading", "How to read"),
         ],
         answer=answer,
+        failing=[row for group in groups for row in group.failing],
         made=page.made,
         groups=groups,
         galleries=galleries,

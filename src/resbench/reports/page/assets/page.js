@@ -39,7 +39,10 @@
       if (tile) tile.style.opacity = fits ? "" : "0.15";
       shown += fits;
     }
-    for (const group of groups) group.hidden = !group.querySelector(".claim:not([hidden])");
+    for (const group of groups) {
+      group.hidden = !group.querySelector(".claim:not([hidden])");
+      if (shown < claims.length) group.firstElementChild.open = true;
+    }
     found.value = shown === claims.length ? `${shown} verdicts` : `${shown} of ${claims.length} verdicts`;
   };
   form.hidden = false;
@@ -53,11 +56,12 @@
 
   // A link to a claim opens it, even where the filter hides it.
   const open = () => {
-    const claim = byId(decodeURIComponent(location.hash.slice(1)));
-    if (!claim || !claim.matches(".claim")) return;
-    if (claim.hidden) { form.reset(); apply(); }
-    claim.open = true;
-    claim.scrollIntoView();
+    const named = byId(decodeURIComponent(location.hash.slice(1)));
+    if (!named || !named.matches(".claim, .group")) return;
+    if (named.hidden) { form.reset(); apply(); }
+    if (named.matches(".claim")) named.open = true;
+    named.closest(".group").firstElementChild.open = true;
+    named.scrollIntoView();
   };
   addEventListener("hashchange", open);
   open();
@@ -89,7 +93,8 @@
         actions: { export: true, source: false, compiled: false, editor: false },
         downloadFileName: chart.dataset.spec.replace(/^spec-/, ""),
       });
-      chart.querySelector("svg").setAttribute("aria-label", chart.dataset.description);
+      chart.querySelector("summary")?.setAttribute("aria-label", "Save this figure");
+      chart.querySelector("svg.marks").setAttribute("aria-label", chart.dataset.description);
       chart.dataset.drawn = "yes";
     } catch (error) {
       chart.textContent = `The figure could not be drawn: ${error.message}`;
