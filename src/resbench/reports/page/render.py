@@ -129,7 +129,7 @@ def html(page: Page) -> str:
         icon=_data_uri("image/svg+xml", _ICON),
         style=(assets / "page.css").read_text(),
         script=f"{fit}\n{(assets / 'page.js').read_text()}",
-        library=vl_convert.javascript_bundle(None).replace("</script", "<\\/script"),
+        library=vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", "<\\/script"),
         sections=[
             ("board", "Verdicts"),
             *((anchor, name) for anchor, name, _ in galleries),
