@@ -56,7 +56,9 @@ def verdict_annotations(
 
 
 def _verdict(verdict: Verdict, places: Places) -> Annotation:
-    lines = [f"{title}: {text}" for title, text in details(verdict)]
+    found = [(title, text) for title, text in details(verdict) if title != "how"]
+    found.sort(key=lambda one: one[0] in ("statement", "source"))  # what was measured first: a title says which claim
+    lines = [f"{title}: {text}" for title, text in found]
     if verdict.status is Status.INCONCLUSIVE:
         lines.insert(0, _FAILS)
     title = f"{verdict.status.value} {name(verdict)}"

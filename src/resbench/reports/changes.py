@@ -44,9 +44,9 @@ def _status(verdict: RecordedVerdict | None, absent: str) -> str:
 
 
 def _way(flip: Flip) -> str:
-    """``HOLDS → VIOLATED``, ``HOLDS → gone``, ``new: HOLDS``."""
+    """``HOLDS → VIOLATED``, ``HOLDS → gone``, ``new, HOLDS``."""
     if flip.before is None:
-        return f"{_NEW}: {_status(flip.after, _GONE)}"
+        return f"{_NEW}, {_status(flip.after, _GONE)}"
     return f"{_status(flip.before, _NEW)} → {_status(flip.after, _GONE)}"
 
 
@@ -90,7 +90,7 @@ def changes_table(changes: Changes, before: str, after: str, *, width: int = 80)
     for title, flips in (("WORSE", changes.worse), ("better", changes.better), ("new", changes.new)):
         lines += [f"{title} ({len(flips)})"] if flips else []
         for flip in flips:
-            lines += wrap(f"{_way(flip)}  {flip.name}", width, "  ", "      ")
+            lines += wrap(f"{_way(flip)}: {flip.name}", width, "  ", "      ")
             lines += wrap(_reason(flip), width, "      ") if flip.worse else []
         lines += [""] if flips else []
     lines += _listed(
