@@ -49,7 +49,7 @@ def badge_text(run: RecordedRun) -> tuple[str, str]:
     worst = next((status for status in WORST_FIRST if counts[status]), Status.NOT_MEASURED)
     red = sum(waiver.red for waiver in run.waivers)
     parts = [f"{holds} hold{'s' if holds == 1 else ''}"] if holds else []
-    if not holds and worst is Status.NOT_MEASURED:
+    if len(run.verdicts) == counts[Status.NOT_MEASURED]:
         return "not measured", AMBER if red else GREY
     parts += [f"{counts[status]} {word}" for status, word in _WORDS.items() if counts[status]]
     parts += [f"{red} waiver{'' if red == 1 else 's'} to mend"] if red else []

@@ -29,7 +29,11 @@ def headline(changes: Changes) -> str:
     parts = [f"{worse or 'no'} claim{'' if worse == 1 else 's'} became worse"]
     parts += [f"{len(changes.better)} better"] if changes.better else []
     parts += [f"{len(changes.new)} new"] if changes.new else []
-    more = [f"{len(changes.waivers)} waiver{_s(changes.waivers)} newly fail the run"] if changes.waivers else []
+    more = (
+        [f"{len(changes.waivers)} waiver{' newly fails' if len(changes.waivers) == 1 else 's newly fail'} the run"]
+        if changes.waivers
+        else []
+    )
     more += [f"{len(changes.moved)} margin{_s(changes.moved)} moved"] if changes.moved else []
     more += [f"{changes.same} verdict{'s are' if changes.same != 1 else ' is'} the same"]
     return "; ".join([", ".join(parts), *more])

@@ -38,12 +38,13 @@ class Annotation:
 
 
 def command(annotation: Annotation) -> str:
-    """The workflow command, one line whatever the texts hold."""
-    where = {"file": annotation.file, "line": str(annotation.line or "")} if annotation.file else {}
+    """The workflow command, one line whatever the texts hold; a file whose name cannot be printed is left out."""
+    named = annotation.file and annotation.file.isprintable()
+    where = {"file": annotation.file, "line": str(annotation.line or "")} if named else {}
     fields = {**where, "title": cut(clean(annotation.title), _TITLE)}
     properties = ",".join(f"{key}={_property(value)}" for key, value in fields.items() if value)
     message = cut("\n".join(map(clean, annotation.lines)), _MESSAGE)
-    return f"::{annotation.level} {properties}::{_data(message)}"
+    return f"::{annotation.level}{' ' if properties else ''}{properties}::{_data(message)}"
 
 
 def _data(text: str) -> str:
