@@ -48,7 +48,7 @@ def test_the_table() -> None:
         "HOLDS → gone: veit-lost@digits", "the later run did not judge it", "better (1)",
         "VIOLATED → HOLDS: veit-mended@digits", "new (1)", "new, HOLDS: veit-added@digits", "waivers that newly fail",
         "veit-same: the claim holds", "claims stated otherwise", "veit-restated@digits: version 1 → 2",
-        "margins that moved", "veit-moved@digits: nearer by 6 % (noise 1.41 %): 20 → 14",
+        "margins that moved", "veit-moved@digits: nearer by 6 points (noise 1.41 points): 20 → 14",
         "environment (1)", "python: 3.11.7 → 3.13",
     ]  # fmt: skip
     places = [text.index(mark) for mark in marks]
@@ -81,7 +81,7 @@ def test_the_ways_of_a_margin() -> None:
         text = changes_table(changes_of(run(left), run(right)), "a", "b")
         ways.append(" ".join(text.partition("veit-one@digits: ")[2].split())[:22])
     assert ways == [
-        "nearer by 6 % (noise 1", "further inside by 6 % ", "further across by 6 % ", "back by 6 % (noise 1.4",
+        "nearer by 6 points (no", "further inside by 6 po", "further across by 6 po", "back by 6 points (nois",
         "changed, as far from t",
     ]  # fmt: skip
 

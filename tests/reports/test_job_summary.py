@@ -91,6 +91,8 @@ def test_the_nearest_check_of_each_verdict_the_worst_first() -> None:
 
 def test_rooms_and_sizes_in_words() -> None:
     assert room_text(Margin(1.25, 0.5, None), ">= 3", "points") == "1.25 points"
+    assert room_text(Margin(1.25, 0.5, None), ">= 3", "%") == "1.25 points"
+    assert room_text(Margin(1.25, 0.5, None), "spearman >= 0.3", "%") == "1.25"
     assert room_text(Margin(0.6931471805599453, 0.5, None, True), "a / b >= 3", "points") == "a factor of 2"
     assert size_text(Margin(1.25, 0.5, None)) == "2.5 half widths"
     assert size_text(Margin(1.0, None, 4.0)) == "25 % of the tolerance"

@@ -10,7 +10,8 @@ from typing import Any
 from resbench.judging.changes import Changes, Flip, Moved
 from resbench.judging.recorded import RecordedRun, RecordedVerdict
 from resbench.reports.escaping import code, md
-from resbench.reports.verdicts import label, strict, unit_of
+from resbench.reports.margins import difference_unit
+from resbench.reports.verdicts import label, strict
 from resbench.reports.words import brief, clean, figure, wrap
 from resbench.reports.workflow_commands import Annotation
 
@@ -70,7 +71,7 @@ def _move(moved: Moved) -> str:
         return "changed"
     before, after = moved.before.margin, moved.after.margin
     log = before is not None and before.log
-    unit = "" if log else unit_of(moved.after.expected, moved.after.unit)
+    unit = "" if log else difference_unit(moved.after.expected, moved.after.unit)
 
     def text(value: float) -> str:
         return f"a factor of {figure(math.exp(min(value, 700.0)), 3)}" if log else figure(value, 3) + unit

@@ -10,7 +10,7 @@ from resbench.judging.margins import Margin, smallest
 from resbench.reports.verdicts import unit_of
 from resbench.reports.words import figure
 
-__all__ = ["nearest", "room_text", "size_text"]
+__all__ = ["difference_unit", "nearest", "room_text", "size_text"]
 
 _JUDGED = (Status.HOLDS, Status.WAIVED, Status.VIOLATED, Status.INCONCLUSIVE)
 
@@ -32,7 +32,12 @@ def room_text(margin: Margin, expected: str, unit: str) -> str:
     """``1.3 points``; of a sampled ratio ``a factor of 1.2``."""
     if margin.log:
         return f"a factor of {figure(math.exp(min(margin.room, 700)), 3)}"
-    return figure(margin.room, 3) + unit_of(expected, unit)
+    return figure(margin.room, 3) + difference_unit(expected, unit)
+
+
+def difference_unit(expected: str, unit: str) -> str:
+    """`` points`` also of percentages: a difference of two is no percentage of either."""
+    return " points" if unit_of(expected, unit) == " %" else unit_of(expected, unit)
 
 
 def size_text(margin: Margin) -> str:
