@@ -56,6 +56,7 @@ def edited(**fields: Any) -> str:
         (edited(schema=None), "verdicts of schema 'None', not 1"),
         (edited(verdicts=[{**verdict(), "status": "GREEN"}]), "invalid enum value 'GREEN'"),
         (edited(verdicts=[{"id": "a"}]), "missing required field `version`"),
+        (edited(verdicts=[{**verdict(), "status": "\ud800"}]), "surrogates not allowed"),
         (edited(verdicts=3), "expected `array`, got `int`"),
         (json.dumps(document(verdict(), verdict())), "has veit-one@digits twice"),
         (edited(summary={"HOLDS": 2}), "the summary does not count the verdicts"),

@@ -81,7 +81,7 @@ def test_nothing_is_fetched() -> None:
 def test_any_label_is_a_label(label: str) -> None:
     """Well-formed, one line of text, and no more elements than without it."""
     root = ElementTree.fromstring(badge_svg(run(verdict()), label))
-    assert len(list(root.iter())) == 10
+    assert len(list(root.iter())) == 7
     assert "\n" not in (root[0].text or "")
 
 

@@ -64,6 +64,16 @@ def test_long_names_and_odd_letters_stay_in_their_columns() -> None:
     assert max(map(len, text.splitlines())) <= 80
 
 
+def test_claims_that_are_gone_are_named_together() -> None:
+    """By what they were; a run of another selection lacks many."""
+    before = run(*(verdict(f"veit-{n}") for n in range(3)), verdict("veit-9", "VIOLATED"))
+    changes = changes_of(before, run())
+    lines = changes_table(changes, "a", "b").splitlines()
+    assert "  HOLDS → gone: veit-0@digits, veit-1@digits, veit-2@digits" in lines
+    assert lines[lines.index("  VIOLATED → gone: veit-9@digits") + 1].strip() == "the later run did not judge it"
+    assert "`veit-0@digits`, `veit-1@digits`, `veit-2@digits`" in "".join(changes_markdown(changes, "a", "b"))
+
+
 def test_no_more_margins_than_anybody_reads() -> None:
     before = [verdict(f"veit-{n}", "HOLDS", check(5.0, 1.0)) for n in range(30)]
     after = [verdict(f"veit-{n}", "HOLDS", check(4.5, 0.5)) for n in range(30)]

@@ -68,11 +68,8 @@ def badge_svg(run: RecordedRun, label: str = "claims") -> str:
     return f"""\
 <svg xmlns="http://www.w3.org/2000/svg" width="{total}" height="{_HEIGHT}" role="img" aria-label={quoteattr(said)}>
  <title>{escape(said)}</title>
- <clipPath id="r"><rect width="{total}" height="{_HEIGHT}" rx="3"/></clipPath>
- <g clip-path="url(#r)">
-  <rect width="{widths[0]}" height="{_HEIGHT}" fill="{_LABEL}"/>
-  <rect x="{widths[0]}" width="{widths[1]}" height="{_HEIGHT}" fill="{colour}"/>
- </g>
+ <rect width="{total}" height="{_HEIGHT}" rx="3" fill="{colour}"/>
+ <path d="M3 0H{widths[0]}V{_HEIGHT}H3A3 3 0 0 1 0 {_HEIGHT - 3}V3A3 3 0 0 1 3 0Z" fill="{_LABEL}"/>
  <g fill="#fff" font-family="Verdana,DejaVu Sans,Geneva,sans-serif" font-size="11" aria-hidden="true">
   {_placed(left, _PAD)}
   {_placed(text, widths[0] + _PAD)}

@@ -55,8 +55,19 @@ def _way(flip: Flip) -> str:
     return f"{_status(flip.before, _NEW)} → {_status(flip.after, _GONE)}"
 
 
-def _reason(flip: Flip) -> str:
-    return flip.message or "the later run did not judge it"
+def _rows(flips: Sequence[Flip]) -> list[tuple[str, list[str], str]]:
+    """What became of each claim, its name, and what the judge says; claims that are gone together: they may be many."""
+    rows = [(_way(flip), [flip.name], flip.message) for flip in flips if flip.after is not None]
+    lost: dict[str, list[str]] = {}
+    for flip in flips:
+        if flip.after is None:
+            lost.setdefault(_way(flip), []).append(flip.name)
+    gone = [(way, names, _not_judged(len(names))) for way, names in lost.items()]
+    return rows + gone
+
+
+def _not_judged(number: int) -> str:
+    return f"the later run did not judge {'it' if number == 1 else 'them'}"
 
 
 def _restatement(before: RecordedVerdict, after: RecordedVerdict) -> str:
@@ -92,11 +103,12 @@ def changes_table(changes: Changes, before: str, after: str, *, width: int = 80)
     """What became worse first, then what moved, then what is merely different; no line over ``width``."""
     lines = [*wrap(f"{headline(changes)}.", width), ""]
     lines += [*wrap(f"before: {before}", width), *wrap(f"after:  {after}", width), ""]
-    for title, flips in (("WORSE", changes.worse), ("better", changes.better), ("new", changes.new)):
+    worse, better, new = changes.worse, changes.better, changes.new
+    for title, flips in (("WORSE", worse), ("better", better), ("new", new)):
         lines += [f"{title} ({len(flips)})"] if flips else []
-        for flip in flips:
-            lines += wrap(f"{_way(flip)}: {flip.name}", width, "  ", "      ")
-            lines += wrap(_reason(flip), width, "      ") if flip.worse else []
+        for way, names, reason in _rows(flips):
+            lines += wrap(f"{way}: {', '.join(names)}", width, "  ", "      ")
+            lines += wrap(reason, width, "      ") if flips is worse else []
         lines += [""] if flips else []
     lines += _listed(
         "waivers that newly fail the run", [f"{one.name}: {one.message}" for one in changes.waivers], width
@@ -134,9 +146,12 @@ def changes_markdown(changes: Changes, before: str, after: str, level: int = 2) 
 
     mark = "#" * level
     parts = [f"{mark} Changes: {md(headline(changes))}", f"{code(after)} against {code(before)}."]
-    shown = [*changes.worse, *changes.better, *changes.new]
-    if shown:
-        rows = [[_word(flip), md(_way(flip)), code(flip.name), md(_reason(flip))] for flip in shown]
+    rows = [
+        [word, md(way), ", ".join(map(code, names)), md(reason)]
+        for word, flips in (("**worse**", changes.worse), ("better", changes.better), ("new", changes.new))
+        for way, names, reason in _rows(flips)
+    ]
+    if rows:
         parts.append(tabulate(rows, ["", "verdict", "claim", "now"], "github", disable_numparse=True))
     if changes.waivers:
         rows = [[code(waiver.name), md(waiver.state), md(waiver.message)] for waiver in changes.waivers]
@@ -151,10 +166,6 @@ def changes_markdown(changes: Changes, before: str, after: str, level: int = 2) 
         rows = [[md(key), md(_shown(old)), md(_shown(new))] for key, old, new in changes.environment]
         parts += table(rows, "environment", "before", "after")
     return parts
-
-
-def _word(flip: Flip) -> str:
-    return "**worse**" if flip.worse else "new" if flip.before is None else "better"
 
 
 def changes_json(changes: Changes, before: tuple[str, RecordedRun], after: tuple[str, RecordedRun]) -> str:
@@ -200,5 +211,7 @@ def _moved_json(moved: Moved) -> dict[str, Any]:
 
 def change_annotations(changes: Changes) -> list[Annotation]:
     """An error for whatever became worse, the worst first."""
-    found = [Annotation("error", f"{_way(flip)} {flip.name}", [_reason(flip)]) for flip in changes.worse]
+    found = [
+        Annotation("error", f"{_way(flip)} {flip.name}", [flip.message or _not_judged(1)]) for flip in changes.worse
+    ]
     return [*found, *(Annotation("error", f"waiver {one.name}", [one.message]) for one in changes.waivers)]
