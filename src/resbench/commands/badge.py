@@ -23,7 +23,7 @@ def badge(
     It is green only where claims hold and nothing is violated, inconclusive, stale or failed to run; what was not
     measured or is waived is counted beside them.  Where nothing holds it is grey and says so.
 
-    Example: resbench check --out run; resbench badge run --out badge.svg
+    Example: resbench check --out run && resbench badge run --out badge.svg
     """
     from resbench.errors import UserError
     from resbench.judging.recorded import read_run

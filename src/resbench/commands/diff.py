@@ -36,7 +36,7 @@ def diff(
     Exit code 0: nothing became worse; 1: a verdict is worse than before (all are worse than HOLDS), a claim is gone or
     not measured any more, a new claim fails, or a waiver newly fails the run; 2: bad input.
 
-    Example: resbench check --out tuesday; resbench diff monday tuesday
+    Example: resbench check --out tuesday && resbench diff monday tuesday
 
     Example: resbench diff last run --format github
     """
