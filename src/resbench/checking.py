@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 from resbench.claims import load_claims
 from resbench.claims import select as select_claims
 from resbench.errors import UserError
+from resbench.github_job import tell_job
 from resbench.judge import Verdict, exit_code
+from resbench.judging.recorded import read_run
 from resbench.judging.waivers import judge_waivers, waived
 from resbench.measuring.refresh import Refresh, judge_refreshed
 from resbench.plan import TARGET, Item, Run, items_of, kept_of_target, partial_results, target_items_of
@@ -66,6 +68,7 @@ class Options:
     alpha: float | None = None
     waivers: Path | None = None
     refresh: Refresh | None = None
+    since: Path | None = None
     target: TargetOptions = field(default_factory=TargetOptions)
 
 
@@ -87,6 +90,7 @@ def run_check(options: Options) -> int:
     check_device(options.device)
     check_writable(options.out)
     waivers = chosen_waivers(options.waivers, Path())
+    since = None if options.since is None else (str(options.since), read_run(options.since))
     started = time.perf_counter()  # the wall clock may jump
     target, sequential = None, _sequential(options)
     if of_target:
@@ -107,7 +111,11 @@ def run_check(options: Options) -> int:
     whole = not (options.retrain or options.checkpoints is not None or options.kinds)
     uses = judge_waivers(waivers, verdicts, claims, today=day, target=of_target, whole=whole)
     record = None if sequential is None else sequential.to_json(verdicts)
-    show(Report(verdicts, claims, uses, where, record, started), options.format, options.out)
+    report = Report(verdicts, claims, uses, where, record, started)
+    show(report, options.format, options.out)
+    if options.format == "github":
+        name = options.target.target
+        tell_job(report, strict=options.strict, target=name, waivers=options.waivers, since=since)
     return exit_code(verdicts, options.strict, uses)
 
 
@@ -177,6 +185,8 @@ def _check_usage(options: Options) -> None:
     options.target.check()
     if options.alpha is not None and not options.sequential:
         raise UserError("--alpha goes with --sequential")
+    if options.since is not None and options.format != "github":
+        raise UserError("--since goes with --format github; `resbench diff` compares two runs")
     if options.target.target and (options.retrain or options.checkpoints is not None):
         name = "--retrain" if options.retrain else "--checkpoints"
         raise UserError(f"{name} is for resbench's own networks and excludes --target")

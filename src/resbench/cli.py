@@ -13,8 +13,10 @@ from typing import Annotated
 import typer
 
 from resbench.commands.ab import ab
+from resbench.commands.badge import badge
 from resbench.commands.bench import bench
 from resbench.commands.compare import compare
+from resbench.commands.diff import diff
 from resbench.commands.doctor import doctor
 from resbench.commands.export import export_app
 from resbench.commands.faults import faults
@@ -55,7 +57,7 @@ app = typer.Typer(
 )
 claims_app = typer.Typer(help="The catalogue of claims.", invoke_without_command=True, rich_markup_mode=None)
 app.add_typer(claims_app, name="claims")
-for command in (lesion, paths, measure, train, bench, ab, compare, history, doctor, faults, report):
+for command in (lesion, paths, measure, train, bench, ab, compare, history, doctor, faults, diff, badge, report):
     app.command()(command)
 app.add_typer(export_app, name="export")
 app.add_typer(records_app, name="records")
@@ -66,6 +68,7 @@ class Format(StrEnum):
     json = "json"
     junit = "junit"
     md = "md"
+    github = "github"
 
 
 class ListFormat(StrEnum):
@@ -138,7 +141,16 @@ def check(
         typer.Option("--waivers", metavar="FILE", help="Waivers; the repository's waivers.toml if not given."),
     ] = None,
     device: Device = "cpu",
-    format: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.table,
+    format: Annotated[
+        Format,
+        typer.Option("--format", help="How to print; github: the board, annotations and the job's summary."),
+    ] = Format.table,
+    since: Annotated[
+        Path | None,
+        typer.Option(
+            "--since", metavar="RUN", help="With --format github: an earlier run's --out, to say what changed."
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Also write JSON, JUnit and Markdown to this folder.")
     ] = None,
@@ -153,6 +165,8 @@ def check(
     Example: resbench check --target mypackage.models:build --input 3x32x32
 
     Example: resbench check --refresh --setting cifar10 --data cifar10:data
+
+    Example: resbench check --format github --out run --since last
     """
     from resbench.checking import Options, run_check
     from resbench.measuring.refresh import Refresh
@@ -190,6 +204,7 @@ def check(
         alpha=alpha,
         waivers=waivers,
         refresh=Refresh(data, download, checkpoints, device) if refresh else None,
+        since=since,
         target=described,
     )
     kept = "what single deletions have shown is kept for the next run" if sequential else "nothing is kept"

@@ -29,7 +29,7 @@ _JSON = [
 _JSON += [
     format
     for format in FORMATS
-    if format.name.startswith(("asv", "pytest-benchmark", "pace", "claims.lock", "seeds.json"))
+    if format.name.startswith(("asv", "pytest-benchmark", "pace", "claims.lock", "seeds.json", "verdicts"))
 ]
 
 documents = st.recursive(

@@ -60,6 +60,7 @@ def ab(
     from resbench.progress import CountProgress
     from resbench.records.environment import environment
     from resbench.reports.ab import ab_annotations, ab_json, ab_markdown, ab_table
+    from resbench.reports.workflow_commands import append_summary
     from resbench.timing.ab import AbOptions, run_ab
     from resbench.timing.new_baseline import write_new_baseline
     from resbench.timing.sides import resolved
@@ -95,7 +96,8 @@ def ab(
     if os.environ.get("GITHUB_ACTIONS") == "true":
         print("\n".join(ab_annotations(rows)), file=sys.stderr)
         if os.environ.get("GITHUB_STEP_SUMMARY"):
-            _append(os.environ["GITHUB_STEP_SUMMARY"], ab_markdown(rows, *names, margin=options.margin))
+            parts = [ab_markdown(rows, *names, margin=options.margin)]
+            append_summary(os.environ["GITHUB_STEP_SUMMARY"], parts, "for lack of room: --format json has them")
     raise typer.Exit(_exit_code([(row.change.value, bool(row.missing[1])) for row in rows], strict=strict))
 
 
@@ -138,13 +140,3 @@ def _exit_code(verdicts: list[tuple[str, bool]], *, strict: bool) -> int:
     """``verdicts``: with whether head is what lacks the case.  A case that only base lacks is new, not lost."""
     bad = {"SLOWER"} | ({"AMBIGUOUS", "FASTER", "MISSING"} if strict else set())
     return int(any(change in bad or (change == "MISSING" and head_lacks) for change, head_lacks in verdicts))
-
-
-def _append(path: str, text: str) -> None:
-    from resbench.errors import UserError
-
-    try:
-        with open(path, "a") as file:
-            file.write(text)
-    except OSError as error:
-        raise UserError(f"cannot write GITHUB_STEP_SUMMARY {path}: {error.strerror or error}") from error

@@ -167,13 +167,16 @@ def _moved(before: RecordedVerdict, after: RecordedVerdict) -> Iterator[Moved]:
 def _move(name: str, before: RecordedCheck, after: RecordedCheck) -> Moved | None:
     if before.measured is None or after.measured is None:
         return None  # no result in one of them: the verdicts say so
+    logs = [check.margin is not None and check.margin.log for check in (before, after)]
+    if logs[0] != logs[1]:
+        return None  # a ratio that was positive in one run only: no common scale
     room = after.margin.room - before.margin.room if before.margin and after.margin else None
     widths = [_half_width(check) for check in (before, after)]
     noise = None if widths == [None, None] else math.hypot(*(width or 0.0 for width in widths))
     if noise is None:
         moved = before.measured != after.measured
     else:
-        moved = any(abs(change) > noise for change in (room, _change(before.measured, after.measured)) if change)
+        moved = any(abs(change) > noise for change in (room, _change(before, after)) if change)
     return Moved(name, before, after, room, noise) if moved else None
 
 
@@ -186,15 +189,18 @@ def _half_width(check: RecordedCheck) -> float | None:
     return (high - low) / 2 if high > low else None
 
 
-def _change(before: Any, after: Any) -> float | None:
-    """Of single numbers; an interval beside a list is that of one of its entries."""
-    both = (before, after)
-    if any(isinstance(one, bool) or not isinstance(one, int | float) for one in both):
-        return None
-    try:
-        return float(after) - float(before)
-    except OverflowError:
-        return None
+def _change(before: RecordedCheck, after: RecordedCheck) -> float | None:
+    """Of single numbers, on the margins' scale; the interval beside a list is that of one of its entries."""
+    values = []
+    for check in (before, after):
+        value = check.measured
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return None
+        try:
+            values.append(math.log(value) if check.margin is not None and check.margin.log else float(value))
+        except (OverflowError, ValueError):
+            return None
+    return values[1] - values[0]
 
 
 def _environment(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:

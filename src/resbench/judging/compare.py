@@ -203,7 +203,8 @@ def _decide(
     status = Status.HOLDS if inside else Status.INCONCLUSIVE if clear else Status.VIOLATED
     interval = (float(intervals[index][0]), float(intervals[index][1])) if intervals else None
     message = _sentence(comparator, measured, status, index, points, interval)
-    margin = margin_of(wanted[index], low, high, intervals[index] if intervals else None)
+    spread, ratio = intervals[index] if intervals else None, isinstance(comparator, Ratio)
+    margin = margin_of(wanted[index], low, high, spread, ratio=ratio)
     return Judgement(status, measured, expected_text(comparator), interval, message, margin)
 
 

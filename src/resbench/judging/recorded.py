@@ -142,7 +142,7 @@ def run_of(document: object, where: str) -> RecordedRun:
         raise UserError(f"{where}: verdicts of schema {str(schema)[:40]!r}, not {SCHEMA}; {hint}")
     try:
         run = msgspec.convert(document, RecordedRun)
-    except (msgspec.ValidationError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # lone surrogates, too
         what = " ".join(str(error).split())
         raise UserError(f"{where}: {what[:1].lower()}{what[1:]}: damaged, or not of `resbench check`") from None
     names = Counter(verdict.name for verdict in run.verdicts)
