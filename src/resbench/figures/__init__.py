@@ -31,6 +31,13 @@ def _builder(module: str, function: str) -> Builder:
 
 FIGURES: Final[Mapping[str, Builder]] = {
     "veit-fig3": _builder("veit_single", "figure_3"),
+    "veit-fig5a": _builder("veit_draws", "figure_5a"),
+    "veit-fig5b": _builder("veit_draws", "figure_5b"),
+    "veit-fig6a": _builder("veit_paths", "figure_6a"),
+    "veit-fig6b": _builder("veit_paths", "figure_6b"),
+    "veit-fig6c": _builder("veit_paths", "figure_6c"),
+    "veit-fig7": _builder("veit_paths", "figure_7"),
+    "veit-fig8": _builder("veit_single", "figure_8"),
 }
 """Every figure by name, in the order of the page."""
 

@@ -15,7 +15,11 @@ from resbench.records.results import Request, Result
 if TYPE_CHECKING:
     from resbench.plan import Run
 
-__all__ = ["SETTINGS", "Sources", "command_for"]
+__all__ = ["HE", "HUANG", "SETTINGS", "VEIT", "Sources", "command_for", "gathered"]
+
+VEIT = "Veit, Wilber, Belongie 2016, arXiv:1605.06431v2"
+HE = "He, Zhang, Ren, Sun 2016, arXiv:1603.05027v3"
+HUANG = "Huang, Sun, Liu, Sedra, Weinberger 2016, arXiv:1603.09382v3"
 
 SETTINGS: Mapping[str, str] = {
     "digits": "digits",
@@ -94,3 +98,17 @@ def command_for(setting: str, network: str) -> str:
     if setting in TRAINED:
         return f"resbench measure --setting {setting} --select {network}"
     return f"resbench measure --study examples/{setting.replace('-', '_')}/study.toml --select {network}"
+
+
+def gathered(missing: Sequence[tuple[str, str, str]]) -> tuple[Missing, ...]:
+    """One :class:`Missing` a setting of several (setting, network, experiment), with one command for all of it."""
+    found = []
+    for setting in dict.fromkeys(setting for setting, _, _ in missing):
+        networks = list(dict.fromkeys(network for own, network, _ in missing if own == setting))
+        experiments = dict.fromkeys(one.replace("_", " ") for own, _, one in missing if own == setting)
+        first, *others = (command_for(setting, network) for network in networks)
+        option = " --network " if setting == "digits" else " --select "
+        command = first + "".join(option + other.split(option)[1].split()[0] for other in others)
+        what = f"{SETTINGS.get(setting, setting)}, {', '.join(networks)}: no {' or '.join(experiments)} recorded"
+        found.append(Missing(what, command))
+    return tuple(found)
