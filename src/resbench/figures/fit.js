@@ -3,7 +3,7 @@ function resbenchFit(spec, width) {
   const made = structuredClone(spec);
   const narrow = width < 640;
   made.config = made.config || {};
-  made.config.legend = { ...(made.config.legend || {}), columns: narrow ? 1 : 3 };
+  made.config.legend = { ...(made.config.legend || {}), columns: narrow ? 1 : width < 900 ? 2 : 4 };
   if (!made.concat) {
     return { ...made, width: width, autosize: { type: "fit-x", contains: "padding" } };
   }

@@ -10,7 +10,18 @@ import altair as alt
 
 from resbench.figures.theme import BLUE, GREEN, PAPER, PURPLE, VERMILLION
 
-__all__ = ["Series", "beside", "channels", "colours", "interval_bars", "measured", "points", "published", "tooltips"]
+__all__ = [
+    "Series",
+    "beside",
+    "channels",
+    "colours",
+    "interval_bars",
+    "lines",
+    "measured",
+    "points",
+    "published",
+    "tooltips",
+]
 
 _COLOURS = (BLUE, VERMILLION, GREEN, PURPLE)
 _SHAPES = ("circle", "triangle-up", "square", "diamond")
@@ -67,15 +78,26 @@ def points(base: alt.Chart, series: Sequence[Series], size: int = 42, **encoding
     return base.mark_point(size=size, strokeWidth=1.4, opacity=1).encode(**channels(series), **encoding)
 
 
-def colours(series: Sequence[Series]) -> alt.Color:
-    """The colour of a series' lines and bars, which have no legend: the points have it."""
-    scale = alt.Scale(domain=[one.name for one in series], range=[one.colour for one in series])
-    return alt.Color("series:N", scale=scale, legend=None)
+def colours(series: Sequence[Series]) -> Any:
+    """The colour of a series' lines and bars: by conditions, since a scale of their own would take the points' legend."""
+    first, *others = series
+    chosen = alt.when(alt.datum.series == first.name).then(alt.value(first.colour))
+    for one in others:
+        chosen = chosen.when(alt.datum.series == one.name).then(alt.value(one.colour))
+    return chosen
 
 
 def interval_bars(base: alt.Chart, series: Sequence[Series], **encoding: Any) -> alt.Chart:
     """A thin bar for every interval."""
     return base.mark_rule(strokeWidth=1.2).encode(color=colours(series), **encoding)
+
+
+def lines(base: alt.Chart, series: Sequence[Series], width: float = 1.0, **encoding: Any) -> alt.Chart:
+    """A line for every series, that of published values dashed."""
+    dashed = alt.FieldOneOfPredicate("series", [one.name for one in series if one.dash])
+    dash = alt.when(dashed).then(alt.value([4, 3])).otherwise(alt.value([1, 0]))
+    encoding = {"detail": "series:N", **encoding}
+    return base.mark_line(strokeWidth=width).encode(color=colours(series), strokeDash=dash, **encoding)
 
 
 def beside(views: Sequence[Any], *, columns: int = 2, room: int = 70, **shared: Any) -> Any:

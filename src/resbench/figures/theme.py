@@ -28,6 +28,7 @@ PAPER = "#808080"
 NARROW = 640
 """Pixels; below, views stand below each other and legends have one column."""
 
+_WIDE = 900
 _GAP = 24
 _PALETTES: Mapping[str, Mapping[str, str]] = {
     "page": {"text": "var(--fg)", "muted": "var(--muted)", "grid": "var(--grid)", "background": "transparent"},
@@ -67,7 +68,7 @@ def fitted(spec: Mapping[str, Any], width: int) -> dict[str, Any]:
     """
     made = copy.deepcopy(dict(spec))
     narrow = width < NARROW
-    made.setdefault("config", {}).setdefault("legend", {})["columns"] = 1 if narrow else 3
+    made.setdefault("config", {}).setdefault("legend", {})["columns"] = legend_columns(width)
     if "concat" not in made:
         return {**made, "width": width, "autosize": {"type": "fit-x", "contains": "padding"}}
     columns = 1 if narrow else int(made.get("columns", 2))
@@ -79,6 +80,11 @@ def fitted(spec: Mapping[str, Any], width: int) -> dict[str, Any]:
     return made
 
 
+def legend_columns(width: int) -> int:
+    """How many entries of a legend stand beside each other."""
+    return 1 if width < NARROW else 2 if width < _WIDE else 4
+
+
 def _config(colour: Mapping[str, str]) -> dict[str, Any]:
     text, muted, grid = colour["text"], colour["muted"], colour["grid"]
     title = {"titleColor": text, "titleFontSize": 12, "titleFontWeight": "normal"}
@@ -86,7 +92,7 @@ def _config(colour: Mapping[str, str]) -> dict[str, Any]:
         "font": _FONT,
         "axis": {
             "labelColor": muted, "labelFontSize": 11, "gridColor": grid, "domainColor": muted, "tickColor": muted,
-            "labelLimit": 260, "labelOverlap": True, **title,
+            "labelLimit": 260, "labelOverlap": "greedy", "labelSeparation": 6, "labelFlush": False, **title,
         },
         "header": {"labelColor": text, "labelFontSize": 12, **title},
         "legend": {

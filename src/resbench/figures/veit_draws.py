@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from resbench.figures.marks import Series, beside, colours, measured, points, published, tooltips
+from resbench.figures.marks import Series, beside, colours, lines, measured, points, published, tooltips
 from resbench.figures.model import Figure, Missing
 from resbench.figures.sources import VEIT, Sources
+from resbench.figures.theme import SKY
 from resbench.records.results import Result
 from resbench.reports.lesion_summary import by_tau
 
@@ -29,7 +30,7 @@ _ORDERED = (
     published("median, published (recomputed)", 0),
     published("median, published (read off the figure)", 3),
     measured("median, measured", 0),
-    measured("one order, measured", 2),
+    Series("one order, measured", SKY, "circle"),
 )
 _COMMON = (
     "The digits are another data set than the paper's, and the CIFAR-10 network, trained by others, has half of the "
@@ -48,14 +49,17 @@ def figure_5a(sources: Sources) -> Figure:
             continue
         errors, numbers = pooled(found), np.asarray(found[0]["k"])
         for k in sorted({int(number) for number in numbers}):
-            rows.append({"panel": panel, "series": _DELETED[1].name, "network": network, "deleted": k} | _spread(errors[numbers == k]))
+            rows.append(
+                {"panel": panel, "series": _DELETED[1].name, "network": network, "deleted": k}
+                | _spread(errors[numbers == k])
+            )
     frame = pd.DataFrame(rows)
     return Figure(
         "veit-fig5a",
         "veit2016",
-        "The error rises smoothly with the number of deleted units",
+        "The error rises with the number of deleted units",
         "Test error after deleting units drawn at random, never the first of a stage. Point: median over the draws; "
-        f"thick bar: quartiles; thin line: smallest to largest. {_COMMON} Ours: 12 draws for each number, each tested on a third of the images.",
+        f"thick bar: quartiles; thin line: smallest to largest. {_COMMON} Ours: 12 draws for each number, each tested on a third of the images: few for so wide a spread, so their medians jump.",
         _describe_5a(frame),
         (
             f"Published: {VEIT}, figure 5(a); recomputed from the authors' raw outputs (713 runs without modules 1, 19 and 37)",
@@ -91,7 +95,7 @@ def figure_5b(sources: Sources) -> Figure:
     return Figure(
         "veit-fig5b",
         "veit2016",
-        "The error rises smoothly as the order of the units is changed more",
+        "The error rises as the order of the units is changed more",
         "Test error after exchanging 1 to 10 random pairs of units of one stage, by Kendall's tau of the resulting order "
         f"(1: kept). Medians are over bins of tau. {_COMMON}",
         _describe_5b(frame),
@@ -131,6 +135,7 @@ def _published_deletions(table: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _spread_view(frame: pd.DataFrame, title: str) -> alt.LayerChart:
     base = alt.Chart(frame)
     at = alt.X("deleted:Q", title="units deleted at random (number)").axis(format="d", tickMinStep=1, grid=False)
+    at = at.scale(domain=[0, 21], nice=False)
     scale = alt.Scale(domain=[0, 100])
     y = alt.Y("median_percent:Q", title="test error (%)", scale=scale)
     tips = tooltips(
@@ -145,35 +150,44 @@ def _spread_view(frame: pd.DataFrame, title: str) -> alt.LayerChart:
             x=at, y=alt.Y(f"{low}_percent:Q", title="test error (%)", scale=scale), y2=f"{high}_percent", color=colour, tooltip=tips
         )  # fmt: skip
 
-    line = base.mark_line(strokeWidth=1).encode(x=at, y=y, color=colour)
     layers = (
         rule("smallest", "largest", 1),
         rule("lower_quartile", "upper_quartile", 5),
-        line,
+        lines(base, _DELETED, x=at, y=y),
         points(base, _DELETED, 30, x=at, y=y, tooltip=tips),
     )
     return alt.layer(*layers).properties(title=title, height=240)
 
 
-def _order_row(panel: str, series: Series, network: str, tau: float, error: float, orders: int | None = None) -> dict[str, Any]:
+def _order_row(
+    panel: str, series: Series, network: str, tau: float, error: float, orders: int | None = None
+) -> dict[str, Any]:
     return {
         "panel": panel, "series": series.name, "network": network, "kendall_tau": tau, "error_percent": error, "orders": orders,
     }  # fmt: skip
 
 
 def _order_view(frame: pd.DataFrame, title: str) -> alt.LayerChart:
-    at = alt.X("kendall_tau:Q", title="Kendall's tau of the order (1: kept)").scale(reverse=True, zero=False, nice=False)
+    at = alt.X("kendall_tau:Q", title="Kendall's tau of the order (1: kept)").scale(domain=[1.005, 0.72], nice=False)
     at = at.axis(grid=False, format=".2f", tickCount=5)
     y = alt.Y("error_percent:Q", title="test error (%)").scale(domain=[0, 100])
-    tips = tooltips(network="network", series="shown", kendall_tau="Kendall's tau|.3f", error_percent="error (%)|.2f", orders="orders|d")
+    tips = tooltips(
+        network="network",
+        series="shown",
+        kendall_tau="Kendall's tau|.3f",
+        error_percent="error (%)|.2f",
+        orders="orders|d",
+    )
     single = _ORDERED[3].name
     orders, medians = alt.Chart(frame[frame.series == single]), alt.Chart(frame[frame.series != single])
     layers = [
-        points(orders, _ORDERED, 14, x=at, y=y, tooltip=tips),
-        medians.mark_line(strokeWidth=1).encode(x=at, y=y, color=colours(_ORDERED), detail="series:N"),
+        points(orders, _ORDERED, 9, x=at, y=y, tooltip=tips),
+        lines(medians, _ORDERED, x=at, y=y),
         points(medians, _ORDERED, 45, x=at, y=y, tooltip=tips),
     ]
-    return alt.layer(*(layers if len(frame[frame.series == single]) else layers[1:])).properties(title=title, height=240)
+    return alt.layer(*(layers if len(frame[frame.series == single]) else layers[1:])).properties(
+        title=title, height=240
+    )
 
 
 def _describe_5a(frame: pd.DataFrame) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from resbench.experiments.combinatorics import length_counts, remaining_curve, share_of_lengths
-from resbench.figures.marks import colours, interval_bars, measured, points, published, tooltips
+from resbench.figures.marks import interval_bars, lines, measured, points, published, tooltips
 from resbench.figures.model import Figure, Missing
 from resbench.figures.sources import VEIT, Sources
 from resbench.figures.theme import BLUE, GREEN, VERMILLION, YELLOW
@@ -24,6 +24,9 @@ _NETWORKS = (
     ("digits", "preact-54", "Digits, 54 units", 0),
     ("cifar10-public", "resnet56", "CIFAR-10, 27 units", 1),
 )
+_SHOWN = 30
+"""The longest path on figure 6(c)'s axis."""
+
 _LENGTH = "path length (units passed)"
 
 
@@ -42,18 +45,19 @@ def figure_6a(sources: Sources) -> Figure:
     )
     low, high = 19, 35
     share = 100 * float(share_of_lengths(_UNITS, low, high))
-    frame["within"] = [f"{low} to {high} units" if low <= k <= high else "shorter or longer" for k in frame.length_units]
+    frame["within"] = [
+        f"{low} to {high} units" if low <= k <= high else "shorter or longer" for k in frame.length_units
+    ]
     chart = (
         alt.Chart(frame)
         .mark_bar()
         .encode(
-            x=alt.X("length_units:Q", title=_LENGTH).scale(domain=[-0.5, 54.5], nice=False).axis(grid=False, values=list(range(0, 55, 6))),
+            x=alt.X("length_units:O", title=_LENGTH).axis(grid=False, values=list(range(0, 55, 6)), labelAngle=0),
             y=alt.Y("paths:Q", title="paths (number)").axis(format=".1e"),
             color=alt.Color("within:N", title=None).scale(
                 domain=[f"{low} to {high} units", "shorter or longer"], range=[BLUE, YELLOW]
             ),
             tooltip=tooltips(length_units="length|d", paths_exact="paths", share_percent="share (%)|.4f"),
-            size=alt.value(5),
         )
         .properties(height=240)
     )  # fmt: skip
@@ -78,7 +82,9 @@ def figure_6b(sources: Sources) -> Figure:
     paper, exponential = "CIFAR-10, 54 units, published (read off)", _ratio(figure_6)
     long = figure_6["long"]
     read = [*zip(figure_6["length"], figure_6["gradient"], strict=True), (long["length"], long["gradient"])]
-    rows: list[dict[str, Any]] = [_gradient_row(paper, "ResNet-110", length, value / first, norm=value) for length, value in read]
+    rows: list[dict[str, Any]] = [
+        _gradient_row(paper, "ResNet-110", length, value / first, norm=value) for length, value in read
+    ]
     series, missing = [published(paper)], []
     for setting, network, name, order in _NETWORKS:
         found = sources.attempt(setting, network, "path_gradients")
@@ -94,16 +100,27 @@ def figure_6b(sources: Sources) -> Figure:
         low, high = percentile_interval(ratios[1:])
         for length, ratio in enumerate(ratios[0]):
             norm = float(np.exp(logs[0, length]))
-            rows.append(_gradient_row(series[-1].name, network, length, float(ratio), float(low[length]), float(high[length]), norm))
+            rows.append(
+                _gradient_row(
+                    series[-1].name, network, length, float(ratio), float(low[length]), float(high[length]), norm
+                )
+            )
     frame = pd.DataFrame(rows)
     base = alt.Chart(frame)
     x = alt.X("length_units:Q", title=_LENGTH).scale(domain=[0, 54], nice=False).axis(grid=False)
-    y = alt.Y("relative:Q", title="gradient norm of a path (1: through no unit)").scale(type="log").axis(format=".0e", tickCount=8)
+    y_title = "gradient norm of a path (1: through no unit)"
+    y = alt.Y("relative:Q", title=y_title).scale(type="log").axis(format=".0e", tickCount=8)
     tips = tooltips(
         series="network", length_units="length|d", relative="relative|.3e", relative_low="from|.3e", relative_high="to|.3e",
         gradient_norm="gradient norm|.3e",
     )  # fmt: skip
-    bars = interval_bars(alt.Chart(frame.dropna(subset=["relative_low"])), series, x=x, y=alt.Y("relative_low:Q").title(None), y2="relative_high")
+    bars = interval_bars(
+        alt.Chart(frame.dropna(subset=["relative_low"])),
+        series,
+        x=x,
+        y=alt.Y("relative_low:Q", title=y_title),
+        y2="relative_high",
+    )
     chart = alt.layer(bars, points(base, series, 36, x=x, y=y, tooltip=tips)).properties(height=300)
     return Figure(
         "veit-fig6b",
@@ -131,7 +148,12 @@ def figure_6c(sources: Sources) -> Figure:
     weights = [math.comb(_UNITS, k) * ratio**k for k in range(_UNITS + 1)]
     paper = "CIFAR-10, 54 units, from the published figure 6(b)"
     rows: list[dict[str, Any]] = [
-        {"series": paper, "network": "ResNet-110", "length_units": k, "share_percent": 100 * weight / math.fsum(weights)}
+        {
+            "series": paper,
+            "network": "ResNet-110",
+            "length_units": k,
+            "share_percent": 100 * weight / math.fsum(weights),
+        }
         for k, weight in enumerate(weights)
     ]
     series, missing = [published(paper)], []
@@ -154,17 +176,29 @@ def figure_6c(sources: Sources) -> Figure:
             for k in range(shares.shape[1])
         ]  # fmt: skip
     frame = pd.DataFrame(rows)
-    x = alt.X("length_units:Q", title=_LENGTH).scale(domain=[0, 54], nice=False).axis(grid=False)
+    x = alt.X("length_units:Q", title=_LENGTH).scale(domain=[0, _SHOWN], nice=False).axis(grid=False)
     y = alt.Y("share_percent:Q", title="share of the gradient (%)")
     tips = tooltips(
-        series="network", length_units="length|d", share_percent="share (%)|.3f", share_low="from (%)|.3f", share_high="to (%)|.3f"
+        series="network",
+        length_units="length|d",
+        share_percent="share (%)|.3f",
+        share_low="from (%)|.3f",
+        share_high="to (%)|.3f",
     )
-    base = alt.Chart(frame)
+    shown = frame[frame.length_units <= _SHOWN]
+    base = alt.Chart(shown)
     ends = pd.DataFrame({"from": [_EFFECTIVE[0] - 0.5], "to": [_EFFECTIVE[1] + 0.5]})
     band = alt.Chart(ends).mark_rect(color=YELLOW, opacity=0.18).encode(x=alt.X("from:Q"), x2="to")
-    bars = interval_bars(alt.Chart(frame.dropna(subset=["share_low"])), series, x=x, y=alt.Y("share_low:Q"), y2="share_high")
-    lines = base.mark_line(strokeWidth=1).encode(x=x, y=y, color=colours(series))
-    chart = alt.layer(band, bars, lines, points(base, series, 30, x=x, y=y, tooltip=tips)).properties(height=260)
+    bars = interval_bars(
+        alt.Chart(shown.dropna(subset=["share_low"])),
+        series,
+        x=x,
+        y=alt.Y("share_low:Q", title="share of the gradient (%)"),
+        y2="share_high",
+    )
+    chart = alt.layer(
+        band, bars, lines(base, series, x=x, y=y), points(base, series, 30, x=x, y=y, tooltip=tips)
+    ).properties(height=260)
     effective = {name: _within(part) for name, part in frame.groupby("series", sort=False)}
     told = "; ".join(f"{name}: {share:.1f} %" for name, share in effective.items())
     return Figure(
@@ -173,7 +207,7 @@ def figure_6c(sources: Sources) -> Figure:
         "Short paths carry the gradient, although there are few of them",
         "What all paths of a length carry together, as a share of the sum over all lengths: their number times the mean "
         "gradient norm of one. Shaded: the paper's effective paths, 5 to 17 of 54 units (0.45 % of all paths). Bars: 95 % bootstrap "
-        "intervals over the sampled paths. A network of half the depth has shorter effective paths.",
+        "intervals over the sampled paths. Lengths above 30, which carry nothing, are in the CSV alone. A network of half the depth has shorter effective paths.",
         f"Lines of the share of the gradient by path length. Between 5 and 17 units: {told}.",
         (
             f"Published: {VEIT}, figure 6(c); derived from lengths 0 to 2 of figure 6(b) read off within 10 % (a factor of {ratio:.3f} a "
@@ -200,12 +234,16 @@ def figure_7(sources: Sources) -> Figure:
     base = alt.Chart(frame)
     x = alt.X("length_units:Q", title=_LENGTH).scale(domain=[0, 54], nice=False).axis(grid=False)
     y = alt.Y("left_percent:Q", title="paths left (%)").scale(domain=[0, 100])
-    colour = alt.Color("deleted_units:N", title="units deleted of 54").scale(domain=names, range=[BLUE, VERMILLION, GREEN])
-    dash = alt.StrokeDash("deleted_units:N", title="units deleted of 54").scale(domain=names, range=[[1, 0], [6, 3], [2, 2]])
+    colour = alt.Color("deleted_units:N", title="units deleted of 54").scale(
+        domain=names, range=[BLUE, VERMILLION, GREEN]
+    )
+    dash = alt.StrokeDash("deleted_units:N", title="units deleted of 54").scale(
+        domain=names, range=[[1, 0], [6, 3], [2, 2]]
+    )
     tips = tooltips(deleted_units="units deleted", length_units="length|d", left_percent="paths left (%)|.4f")
     ends = pd.DataFrame({"from": [_EFFECTIVE[0]], "to": [_EFFECTIVE[1]]})
     band = alt.Chart(ends).mark_rect(color=YELLOW, opacity=0.18).encode(x=alt.X("from:Q"), x2="to")
-    lines = base.mark_line(strokeWidth=2).encode(x=x, y=y, color=colour, strokeDash=dash)
+    curves = base.mark_line(strokeWidth=2).encode(x=x, y=y, color=colour, strokeDash=dash)
     # Invisible points: what the pointer has to meet for the values.
     hits = base.mark_point(size=60, opacity=0).encode(x=x, y=y, tooltip=tips)
     left = {(row["deleted_units"], row["length_units"]): row["left_percent"] for row in rows}
@@ -222,7 +260,7 @@ def figure_7(sources: Sources) -> Figure:
         f"Three falling curves. {told}.",
         (f"Published: {VEIT}, figure 7, whose formula this is", "Computed: ratios of binomial coefficients, exact"),
         frame,
-        alt.layer(band, lines, hits).properties(height=260),
+        alt.layer(band, curves, hits).properties(height=260),
     )  # fmt: skip
 
 
@@ -233,7 +271,13 @@ def _ratio(figure_6: Any) -> float:
 
 
 def _gradient_row(
-    series: str, network: str, length: int, relative: float, low: float | None = None, high: float | None = None, norm: float | None = None
+    series: str,
+    network: str,
+    length: int,
+    relative: float,
+    low: float | None = None,
+    high: float | None = None,
+    norm: float | None = None,
 ) -> dict[str, Any]:
     return {
         "series": series, "network": network, "length_units": length, "relative": relative, "relative_low": low,
@@ -252,4 +296,8 @@ def _describe_6b(frame: pd.DataFrame) -> str:
         values = dict(zip(part.length_units, part.relative, strict=True))
         last = max(values)
         parts.append(f"{name}: {values[1]:.2g} at length 1, {values[last]:.1e} at length {last}")
-    return "Gradient norm of a path over that of the path through no unit, falling in a line on a logarithmic axis. " + ". ".join(parts) + "."
+    return (
+        "Gradient norm of a path over that of the path through no unit, falling in a line on a logarithmic axis. "
+        + ". ".join(parts)
+        + "."
+    )

@@ -29,7 +29,8 @@ _PANELS = (
 )
 _PUBLISHED = "CIFAR-10, 110 layers (published)"
 
-_LINEAR, _LOG = alt.Scale(domain=[0, 100]), alt.Scale(type="log", domain=[0.3, 100], clamp=True)
+_TICKS = [1, 2, 5, 10, 20, 50, 100]
+_LINEAR, _LOG = alt.Scale(domain=[0, 100]), alt.Scale(type="log", domain=[0.8, 100], clamp=True)
 
 _PAPERS = (
     ("resnet110-preact", "resnet110-stochastic", "CIFAR-10, 54 units (published)"),
@@ -104,18 +105,16 @@ def figure_8(sources: Sources) -> Figure:
             else:
                 rows += single_rows(found, panel, series.name, network)
     frame = pd.DataFrame(rows)
-    views = [
-        single_view(part, str(panel), _SERIES_8, scale=_LOG) for panel, part in frame.groupby("panel", sort=False)
-    ]
+    views = [single_view(part, str(panel), _SERIES_8, scale=_LOG) for panel, part in frame.groupby("panel", sort=False)]
     return Figure(
         "veit-fig8",
         "veit2016",
-        "Trained with stochastic depth, a network depends less on its first units",
+        "Trained with stochastic depth, a deep network depends less on its first units",
         "Test error (logarithmic axis) after deleting each unit, for networks trained with all units and with random "
         "ones (linear decay to 0.5). Bars: 95 % Wilson intervals over the test images; dashed lines: the whole "
         "network. Published networks differ in more than the depth: pre-activation and 164 epochs against original "
         "units and 500 epochs. Ours have the same units, stochastic depth twice the epochs (54 units) or as many (9 "
-        "units); the digits are another data set than the paper's.",
+        "units: too shallow, and trained too shortly, to gain by it); the digits are another data set than the paper's.",
         _describe("Dot plots of test error by deleted unit, with constant and with stochastic depth.", frame),
         (
             f"Published: {VEIT}, figure 8; recomputed from the authors' raw outputs (20 layers: not in the paper)",
@@ -166,13 +165,17 @@ def _published(sources: Sources) -> list[dict[str, Any]]:
     ]
 
 
-def single_view(frame: pd.DataFrame, title: str, series: tuple[Series, ...], *, scale: alt.Scale = _LINEAR) -> alt.LayerChart:
+def single_view(
+    frame: pd.DataFrame, title: str, series: tuple[Series, ...], *, scale: alt.Scale = _LINEAR
+) -> alt.LayerChart:
     """Errors by the deleted unit, with intervals and the whole networks' errors as dashed lines."""
     base = alt.Chart(frame)
     last = int(frame.deleted.max())
     at = alt.X("deleted:Q", title="deleted unit or layer (number)").scale(domain=[0, last + 1], nice=False)
     at = at.axis(format="d", tickMinStep=1, grid=False)
-    error = alt.Y("error_percent:Q", title="test error (%)", scale=scale)
+    error = alt.Y("error_percent:Q", title="test error (%)", scale=scale).axis(
+        values=_TICKS if scale is _LOG else alt.Undefined
+    )
     tips = tooltips(
         network="network", deleted="deleted|d", error_percent="error (%)|.2f", low_percent="from (%)|.2f",
         high_percent="to (%)|.2f", whole_percent="whole network (%)|.2f", images="test images|,d",
@@ -185,7 +188,9 @@ def single_view(frame: pd.DataFrame, title: str, series: tuple[Series, ...], *, 
     layers = [lines, points(base, series, x=at, y=error, tooltip=tips)]
     intervals = frame.dropna(subset=["low_percent"])
     if len(intervals):
-        bars = interval_bars(alt.Chart(intervals), series, x=at, y=alt.Y("low_percent:Q", scale=scale), y2="high_percent")
+        bars = interval_bars(
+            alt.Chart(intervals), series, x=at, y=alt.Y("low_percent:Q", scale=scale), y2="high_percent"
+        )
         layers.insert(1, bars)
     return alt.layer(*layers).properties(title=title, height=230)
 
