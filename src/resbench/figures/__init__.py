@@ -38,6 +38,13 @@ FIGURES: Final[Mapping[str, Builder]] = {
     "veit-fig6c": _builder("veit_paths", "figure_6c"),
     "veit-fig7": _builder("veit_paths", "figure_7"),
     "veit-fig8": _builder("veit_single", "figure_8"),
+    "he-table1": _builder("he_tables", "table_1"),
+    "he-table2": _builder("he_tables", "table_2"),
+    "he-table3": _builder("he_tables", "table_3"),
+    "he-curves": _builder("he_curves", "curves"),
+    "huang-table1": _builder("huang", "table_1"),
+    "huang-fig7": _builder("huang", "figure_7"),
+    "huang-fig8": _builder("huang_heatmap", "figure_8"),
 }
 """Every figure by name, in the order of the page."""
 

@@ -29,6 +29,9 @@ SETTINGS: Mapping[str, str] = {
 }
 """How figures name a setting."""
 
+_NAMED = 3
+"""Networks that a line about what is missing names."""
+
 _WAY_OUT = "restore the file from the repository"
 
 
@@ -109,6 +112,8 @@ def gathered(missing: Sequence[tuple[str, str, str]]) -> tuple[Missing, ...]:
         first, *others = (command_for(setting, network) for network in networks)
         option = " --network " if setting == "digits" else " --select "
         command = first + "".join(option + other.split(option)[1].split()[0] for other in others)
-        what = f"{SETTINGS.get(setting, setting)}, {', '.join(networks)}: no {' or '.join(experiments)} recorded"
+        others_named = f" and {len(networks) - _NAMED} more" if len(networks) > _NAMED else ""
+        named = f"{', '.join(networks[:_NAMED])}{others_named}"
+        what = f"{SETTINGS.get(setting, setting)}, {named}: no {' or '.join(experiments)} recorded"
         found.append(Missing(what, command))
     return tuple(found)
