@@ -45,6 +45,8 @@ FIGURES: Final[Mapping[str, Builder]] = {
     "huang-table1": _builder("huang", "table_1"),
     "huang-fig7": _builder("huang", "figure_7"),
     "huang-fig8": _builder("huang_heatmap", "figure_8"),
+    "lesion-interactions": _builder("interactions", "interactions"),
+    "kill-matrix": _builder("kill_matrix", "kill_matrix"),
 }
 """Every figure by name, in the order of the page."""
 

@@ -142,9 +142,10 @@ def figure_7(sources: Sources) -> Figure:
     return Figure(
         "huang-fig7",
         "huang2016",
-        "Late in training the first layer's gradient is larger with stochastic depth",
+        "At the same epoch the first layer's gradient is larger with stochastic depth",
         "Mean absolute gradient of the first convolution's weights, logarithmic axes. The paper's curves are read off as ranges in three phases "
         "(learning rate drops after epochs 250 and 375 of 500). Ours by epoch; stochastic depth trained twice as long. Gradients of other images and losses have another scale: compare the two kinds within a panel only. "
+        f"{_at_equal_shares(frame)}"
         "The difference is also one of the training loss, which is higher with stochastic depth.",
         _describe_7(frame),
         (
@@ -155,6 +156,24 @@ def figure_7(sources: Sources) -> Figure:
         beside(views, room=85),
         gathered(lacking),
     )  # fmt: skip
+
+
+def _at_equal_shares(frame: pd.DataFrame) -> str:
+    """What is left of the difference when networks are compared at the same share of their trainings."""
+    curves = [frame[frame.network == network].gradient.to_numpy(float) for network in ("post-54", "post-54-stochastic")]
+    if not all(len(curve) for curve in curves):
+        return ""
+    constant, stochastic = curves
+    places = np.linspace(0.5, 1.0, 51)
+    values = [np.interp(places, np.linspace(0.0, 1.0, len(curve)), np.log(curve)) for curve in curves]
+    shares = float(np.exp(np.mean(values[1] - values[0])))
+    epochs = min(len(constant), len(stochastic))
+    half = slice(epochs // 2, epochs)
+    same = float(np.exp(np.mean(np.log(stochastic[half]) - np.log(constant[half]))))
+    return (
+        f"Over the second half of constant depth's {len(constant)} epochs the digits' ratio is {same:.1f}; at the same share of "
+        f"each training, {shares:.1f}. "
+    )
 
 
 def _gradient_row(panel: str, series: str, network: str, gradient: float) -> dict[str, Any]:
