@@ -47,6 +47,10 @@ FIGURES: Final[Mapping[str, Builder]] = {
     "huang-fig8": _builder("huang_heatmap", "figure_8"),
     "lesion-interactions": _builder("interactions", "interactions"),
     "kill-matrix": _builder("kill_matrix", "kill_matrix"),
+    "throughput-blocks": _builder("throughput", "blocks"),
+    "throughput-roofline": _builder("throughput", "roofline"),
+    "throughput-hardware": _builder("throughput", "hardware"),
+    "throughput-history": _builder("throughput_history", "throughput_history"),
 }
 """Every figure by name, in the order of the page."""
 

@@ -189,7 +189,11 @@ def _phase_view(frame: pd.DataFrame, title: str) -> alt.LayerChart:
         labelAngle=0, labelLimit=110, labelExpr="split(datum.label, ' the ')"
     )
     offset = alt.XOffset("series:N").scale(domain=[one.name for one in _SERIES[:2]])
-    y = alt.Y("gradient:Q", title="mean absolute gradient").scale(type="log").axis(format=".0e")
+    y = (
+        alt.Y("gradient:Q", title="mean absolute gradient")
+        .scale(type="log")
+        .axis(format=".0e", values=[1e-7, 3e-7, 1e-6, 3e-6, 1e-5])
+    )
     tips = tooltips(series="network", phase="phase", low="from|.2e", high="to|.2e")
     ranges = base.mark_rule(strokeWidth=4, opacity=0.5).encode(
         x=x, xOffset=offset, y=alt.Y("low:Q", title="mean absolute gradient").scale(type="log"), y2="high", color=alt.value(_SERIES[0].colour), tooltip=tips
@@ -202,7 +206,11 @@ def _phase_view(frame: pd.DataFrame, title: str) -> alt.LayerChart:
 def _epoch_view(frame: pd.DataFrame, title: str) -> alt.LayerChart:
     base = alt.Chart(frame)
     x = alt.X("epoch:Q", title="epoch (number)").axis(format="d", grid=False)
-    y = alt.Y("gradient:Q", title="mean absolute gradient").scale(type="log").axis(format=".0e")
+    y = (
+        alt.Y("gradient:Q", title="mean absolute gradient")
+        .scale(type="log")
+        .axis(format=".0e", values=[1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1])
+    )
     tips = tooltips(network="network", epoch="epoch|d", gradient="mean absolute gradient|.3e")
     return alt.layer(lines(base, _SERIES, x=x, y=y), points(base, _SERIES, 20, x=x, y=y, tooltip=tips)).properties(
         title=title, height=230

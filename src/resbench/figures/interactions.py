@@ -23,12 +23,8 @@ _SHOWN = 99.0
 
 _OTHERS = (
     Missing(
-        "Digits, 54 units: pairs not measured (1,431 pairs; some minutes)",
-        "resbench lesion preact-54 --checkpoint baselines/checkpoints/digits/preact-54.safetensors --data digits --mode pairs",
-    ),
-    Missing(
-        "CIFAR-10, networks of others: pairs not measured (no record holds them)",
-        "resbench lesion cifar10_public:resnet56 --checkpoint FILE --data cifar10:ROOT --mode single --mode pairs",
+        "CIFAR-10: pairs not measured",
+        "resbench lesion cifar10_public:resnet56 --checkpoint FILE --data cifar10:ROOT --mode pairs",
     ),
 )
 
@@ -36,7 +32,10 @@ _OTHERS = (
 def interactions(sources: Sources) -> Figure:
     """The matrix d(i, j) - d(i) - d(j) of the increases d of the test error."""
     found = sources.attempt("digits", _NETWORK, "pair_deletion")
-    name, title = "lesion-interactions", "Deletions of the first units hurt each other's effect; most others simply add up"
+    name, title = (
+        "lesion-interactions",
+        "Deletions of the first units hurt each other's effect; most others simply add up",
+    )
     sources_line = f"Measured, digits: {_NETWORK}, committed checkpoint, pair_deletion (published: nothing of the kind)"
     if isinstance(found, Missing):
         return Figure(
@@ -76,7 +75,10 @@ def pair_rows(found: Result) -> tuple[pd.DataFrame, int]:
             "both_percent": 100.0 * float(both.mean()),
         }  # fmt: skip
         for first, second in ((i, j), (j, i)):
-            alone = {"first_percent": 100.0 * float(wrong[1 + first].mean()), "second_percent": 100.0 * float(wrong[1 + second].mean())}
+            alone = {
+                "first_percent": 100.0 * float(wrong[1 + first].mean()),
+                "second_percent": 100.0 * float(wrong[1 + second].mean()),
+            }
             rows.append({"unit_i": first + 1, "unit_j": second + 1, **row, **alone})
     return pd.DataFrame(rows).sort_values(["unit_i", "unit_j"], ignore_index=True), wrong.shape[1]
 
@@ -86,7 +88,7 @@ def _title(upper: pd.DataFrame) -> str:
     if not len(large):
         return "Two deletions cost about as much as both alone"
     early = (large.unit_i <= _UNITS // 3).mean()
-    where = "with one of the first units" if early > 0.75 else "here and there"
+    where = "nearly all with an early unit" if early > 0.75 else "here and there"
     return f"Most deletions add up; {len(large)} of {len(upper)} pairs, {where}, are 5 points or more off the sum"
 
 
@@ -110,5 +112,5 @@ def _chart(frame: pd.DataFrame) -> alt.Chart:
             .legend(gradientLength=160),
             tooltip=tips,
         )
-        .properties(height=330)
+        .properties(height=380, usermeta={"most": 560})
     )

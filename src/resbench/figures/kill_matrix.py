@@ -34,13 +34,25 @@ def kill_matrix(sources: Sources) -> Figure:
         document = sources.document(_FILE)
     except NotMeasured:
         missing = (Missing("the kill matrix: not recorded", _COMMAND),)
-        return Figure("kill-matrix", "faults", _TITLE, "Seeded faults.", "Nothing is recorded.", (line,), pd.DataFrame(), None, missing)
+        return Figure(
+            "kill-matrix",
+            "faults",
+            _TITLE,
+            "Seeded faults.",
+            "Nothing is recorded.",
+            (line,),
+            pd.DataFrame(),
+            None,
+            missing,
+        )
     try:
         frame = _frame(document["faults"])
         survivors, undecided = list(document["survivors"]), [*document["undecided"], *document["errors"]]
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         way_out = "restore the file from the repository, or make it anew with `resbench faults --format json`"
-        raise Damaged(sources.baselines() / _FILE, f"is no kill matrix ({type(error).__name__}: {error})", way_out) from error
+        raise Damaged(
+            sources.baselines() / _FILE, f"is no kill matrix ({type(error).__name__}: {error})", way_out
+        ) from error
     kills = frame[frame.killer != ""]
     faults, killed = frame.fault.nunique(), kills.fault.nunique()
     alone = int((kills.groupby("fault").size() == 1).sum())
@@ -71,7 +83,14 @@ def _frame(faults: list[Mapping[str, Any]]) -> pd.DataFrame:
         for killer in dict.fromkeys(_short(str(id)) for id in fault["killed_by"]) or [""]:
             group = _GROUPS[_group(killer)] if killer else ""
             rows.append(
-                {"fault": fault["name"], "where": fault["where"], "what": fault["what"], "row": number, "killer": killer, "group": group}
+                {
+                    "fault": fault["name"],
+                    "where": fault["where"],
+                    "what": fault["what"],
+                    "row": number,
+                    "killer": killer,
+                    "group": group,
+                }
             )
     frame = pd.DataFrame(rows)
     # Columns in the order of the groups, in each those that kill most first.
@@ -100,7 +119,7 @@ def _summary(frame: pd.DataFrame) -> alt.LayerChart:
     counts["broken"] = [f"{_BROKEN[where]} ({sizes[where]})" for where in counts["where"]]
     rows = [f"{_BROKEN[where]} ({sizes[where]})" for where in WHERE if where in sizes]
     base = alt.Chart(counts)
-    x = alt.X("group:N", title="seen by claims of").scale(domain=list(_GROUPS)).axis(labelAngle=-35)
+    x = alt.X("group:N", title="seen by claims of").scale(domain=list(_GROUPS)).axis(labelAngle=-35, labelOverlap=False)
     y = alt.Y("broken:N", title=None).scale(domain=rows).axis(minExtent=90, maxExtent=90)
     tips = tooltips(broken="what is broken (faults)", group="seen by", faults="faults seen|d", of="of|d")
     colour = alt.Color("share:Q", legend=None).scale(scheme="blues", domain=[0, 1])
@@ -117,9 +136,24 @@ def _dots(kills: pd.DataFrame) -> alt.LayerChart:
     tips = tooltips(fault="fault", what="what is wrong", killer="seen by", group="of")
     dots = alt.Chart(kills).mark_point(filled=True, opacity=1, color=BLUE, size=14).encode(x=x, y=y, tooltip=tips)
     ends = kills.groupby("where", sort=False)["row"].agg(["min", "max"]).reset_index()
-    borders = alt.Chart(pd.DataFrame({"row": ends["max"][:-1] + 0.5})).mark_rule(strokeDash=[3, 3], opacity=0.5).encode(y=y)
+    borders = (
+        alt.Chart(pd.DataFrame({"row": ends["max"][:-1] + 0.5})).mark_rule(strokeDash=[3, 3], opacity=0.5).encode(y=y)
+    )
     columns = kills.groupby("group")["column"].max().sort_values()
-    sides = alt.Chart(pd.DataFrame({"column": columns[:-1] + 0.5})).mark_rule(strokeDash=[3, 3], opacity=0.5).encode(x=x)
-    named = pd.DataFrame({"row": ends["min"], "name": [_BROKEN[where] for where in ends["where"]], "column": kills["column"].max()})
-    labels = alt.Chart(named).mark_text(align="right", baseline="top", dy=3, fontSize=10, opacity=0.8).encode(x=x, y=y, text="name:N")
-    return alt.layer(borders, sides, labels, dots).properties(title="Every fault by everything that sees it", height=520)
+    sides = (
+        alt.Chart(pd.DataFrame({"column": columns[:-1] + 0.5})).mark_rule(strokeDash=[3, 3], opacity=0.5).encode(x=x)
+    )
+    named = pd.DataFrame(
+        {"row": ends["min"], "name": [_BROKEN[where] for where in ends["where"]], "column": kills["column"].max()}
+    )
+    labels = (
+        alt.Chart(named)
+        .mark_text(align="right", baseline="top", dy=3, fontSize=10, opacity=0.8)
+        .encode(x=x, y=y, text="name:N")
+    )
+    middles = kills.groupby("group")["column"].agg(lambda places: (places.min() + places.max()) / 2).reset_index()
+    heads = alt.Chart(middles).mark_text(angle=270, align="left", fontSize=10, opacity=0.8).encode(
+        x=alt.X("column:Q"), y=alt.value(-5), text="group:N"
+    )  # fmt: skip
+    title = alt.TitleParams("Every fault by everything that sees it", offset=85)
+    return alt.layer(borders, sides, labels, heads, dots).properties(title=title, height=520)

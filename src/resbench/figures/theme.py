@@ -64,15 +64,18 @@ def specification(chart: Any, mode: Mode = "page", *, width: int | None = None) 
 def fitted(spec: Mapping[str, Any], width: int) -> dict[str, Any]:
     """A specification for a picture ``width`` pixels wide; ``fit.js`` does the same.
 
-    ``usermeta.room``: of a concat, the pixels that a view takes beside its plot.
+    ``usermeta.room``: of a concat, the pixels that a view takes beside its plot; ``usermeta.most``: what a single view
+    is not wider than.
     """
     made = copy.deepcopy(dict(spec))
+    meta = made.get("usermeta", {})
+    width = min(width, int(meta.get("most", width)))
     narrow = width < NARROW
     made.setdefault("config", {}).setdefault("legend", {})["columns"] = legend_columns(width)
     if "concat" not in made:
         return {**made, "width": width, "autosize": {"type": "fit-x", "contains": "padding"}}
     columns = 1 if narrow else int(made.get("columns", 2))
-    room = int(made.get("usermeta", {}).get("room", 60))
+    room = int(meta.get("room", 60))
     each = max((width - (columns - 1) * _GAP) // columns - room, 60)
     made["columns"] = columns
     for view in made["concat"]:
