@@ -33,10 +33,10 @@ FIGURES: Final[Mapping[str, Builder]] = {
     "veit-fig3": _builder("veit_single", "figure_3"),
     "veit-fig5a": _builder("veit_draws", "figure_5a"),
     "veit-fig5b": _builder("veit_draws", "figure_5b"),
-    "veit-fig6a": _builder("veit_paths", "figure_6a"),
+    "veit-fig6a": _builder("veit_lengths", "figure_6a"),
     "veit-fig6b": _builder("veit_paths", "figure_6b"),
     "veit-fig6c": _builder("veit_paths", "figure_6c"),
-    "veit-fig7": _builder("veit_paths", "figure_7"),
+    "veit-fig7": _builder("veit_lengths", "figure_7"),
     "veit-fig8": _builder("veit_single", "figure_8"),
     "he-table1": _builder("he_tables", "table_1"),
     "he-table2": _builder("he_tables", "table_2"),
@@ -49,7 +49,7 @@ FIGURES: Final[Mapping[str, Builder]] = {
     "kill-matrix": _builder("kill_matrix", "kill_matrix"),
     "throughput-blocks": _builder("throughput", "blocks"),
     "throughput-roofline": _builder("throughput", "roofline"),
-    "throughput-hardware": _builder("throughput", "hardware"),
+    "throughput-hardware": _builder("throughput_hardware", "hardware"),
     "throughput-history": _builder("throughput_history", "throughput_history"),
 }
 """Every figure by name, in the order of the page."""

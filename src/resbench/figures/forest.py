@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 
 from resbench.figures.marks import Series, beside, interval_bars, points, tooltips
-from resbench.figures.model import Missing
-from resbench.figures.sources import Sources, gathered
+from resbench.figures.sources import Lacking, Sources
 from resbench.statistics import wilson
 
 __all__ = ["Row", "forest_chart", "forest_view", "measured_errors", "published_row"]
@@ -49,15 +48,15 @@ def published_row(
 
 def measured_errors(
     sources: Sources, setting: str, panel: str, series: Series, rows: Sequence[Row]
-) -> tuple[list[dict[str, Any]], tuple[Missing, ...]]:
+) -> tuple[list[dict[str, Any]], list[Lacking]]:
     """The test errors of the rows' networks in a setting with Wilson intervals over the images, and what is missing."""
     wanted = [(row, row.networks[setting]) for row in rows if setting in row.networks]
     sources.prepare(setting, [(network, "evaluation") for _, network in wanted])
     found, missing = [], []
     for row, network in wanted:
         result = sources.attempt(setting, network, "evaluation")
-        if isinstance(result, Missing):
-            missing.append((setting, network, "evaluation"))
+        if isinstance(result, Lacking):
+            missing.append(result)
             continue
         wrong = np.concatenate([np.asarray(member["wrong"]).ravel() for member in result])
         low, high = wilson(int(wrong.sum()), wrong.size)
@@ -70,14 +69,21 @@ def measured_errors(
                 "images": wrong.size,
             }
         )
-    return found, gathered(missing)
+    return found, missing
 
 
 def _row(panel: str, series: str, label: str, network: str) -> dict[str, Any]:
     return {
-        "panel": panel, "row": label, "series": series, "network": network, "error_percent": None, "low_percent": None,
-        "high_percent": None, "images": None, "note": "",
-    }  # fmt: skip
+        "panel": panel,
+        "row": label,
+        "series": series,
+        "network": network,
+        "error_percent": None,
+        "low_percent": None,
+        "high_percent": None,
+        "images": None,
+        "note": "",
+    }
 
 
 def forest_chart(
@@ -93,7 +99,7 @@ def forest_chart(
 
 def forest_view(
     frame: pd.DataFrame, panel: str, labels: Sequence[str], series: Sequence[Series], x: alt.X, room: int
-) -> alt.LayerChart:
+) -> Any:
     """One panel; ``labels``: its rows, from the top."""
     base = alt.Chart(frame)
     y = (
@@ -102,9 +108,13 @@ def forest_view(
         .axis(grid=True, labelLimit=room - 8, minExtent=room - 10, maxExtent=room - 10, labelOverlap=False)
     )
     tips = tooltips(
-        network="network", error_percent="test error (%)|.2f", low_percent="from (%)|.2f", high_percent="to (%)|.2f",
-        images="test images|,d", note="note",
-    )  # fmt: skip
+        network="network",
+        error_percent="test error (%)|.2f",
+        low_percent="from (%)|.2f",
+        high_percent="to (%)|.2f",
+        images="test images|,d",
+        note="note",
+    )
     high = alt.X2("high_percent:Q")
     low = x.copy()
     low.shorthand = "low_percent:Q"

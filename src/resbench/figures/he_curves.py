@@ -10,7 +10,7 @@ import pandas as pd
 
 from resbench.figures.marks import Series, beside, colours, tooltips
 from resbench.figures.model import Figure
-from resbench.figures.sources import HE, Sources, gathered
+from resbench.figures.sources import HE, Lacking, Sources, gathered
 from resbench.figures.theme import BLUE, GREEN, PURPLE, VERMILLION
 
 __all__ = ["curves"]
@@ -29,7 +29,10 @@ _PANELS = (
         "Digits, 54 units: where the activations stand",
         "digits",
         {
-            "original": _ORIGINAL, "full-preact": _PREACT, "relu-only-preact": _PREACT, "bn-after-add": _ORDER,
+            "original": _ORIGINAL,
+            "full-preact": _PREACT,
+            "relu-only-preact": _PREACT,
+            "bn-after-add": _ORDER,
             "relu-before-add": _ORDER,
         },
     ),
@@ -40,8 +43,15 @@ _PANELS = (
             "original": _ORIGINAL,
             **dict.fromkeys(
                 (
-                    "scale-0-1", "scale-05-1", "scale-05-05", "exclusive-gate-b0", "exclusive-gate-b6",
-                    "shortcut-gate-b0", "shortcut-gate-b6", "conv1x1", "dropout",
+                    "scale-0-1",
+                    "scale-05-1",
+                    "scale-05-05",
+                    "exclusive-gate-b0",
+                    "exclusive-gate-b6",
+                    "shortcut-gate-b0",
+                    "shortcut-gate-b6",
+                    "conv1x1",
+                    "dropout",
                 ),
                 _SHORTCUT,
             ),
@@ -52,14 +62,14 @@ _PANELS = (
         "cifar10-short",
         {"resnet20-preact": _PREACT, "resnet32-preact": _PREACT},
     ),
-)  # fmt: skip
+)
 _PAPERS = ("resnet110", "resnet110-preact", "resnet1001", "resnet1001-preact")
 
 
 def curves(sources: Sources) -> Figure:
     """Training loss by epoch; of networks whose test error was followed, that as well (in the frame)."""
     rows: list[dict[str, Any]] = []
-    lacking: list[tuple[str, str, str]] = []
+    lacking: list[Lacking] = []
     wanted = {network for _, setting, networks in _PANELS if setting == "digits" for network in networks}
     sources.prepare("digits", [(network, "training_curves") for network in sorted(wanted)])
     for panel, setting, networks in _PANELS:
@@ -81,8 +91,10 @@ def curves(sources: Sources) -> Figure:
         "he2016",
         "At 108 units pre-activation learns at once, original units hardly; so do shortcuts other than the identity",
         "Training loss (mean cross-entropy of the epoch's mini-batches, augmented) by epoch, of one network each, on a "
-        "logarithmic axis (losses above 10 stand at 10); the two halves of the data averaged where both were trained. Point at a line for its network. The digits are another data "
-        "set than the paper's. Of the paper's own curves (figures 1 to 3 and 6) no numbers are recorded, so none are drawn.",
+        "logarithmic axis (losses above 10 stand at 10); the two halves of the data averaged where both were "
+        "trained. Point at a line for its network. The digits are another data "
+        "set than the paper's. Of the paper's own curves (figures 1 to 3 and 6) no numbers are recorded, so none are "
+        "drawn.",
         _describe(frame),
         (
             f"After {HE}, figures 1 to 3 and 6 (no published numbers are recorded)",
@@ -92,16 +104,16 @@ def curves(sources: Sources) -> Figure:
         frame,
         beside(views),
         gathered(lacking),
-    )  # fmt: skip
+    )
 
 
 def _rows(
-    sources: Sources, panel: str, setting: str, network: str, kind: str, lacking: list[tuple[str, str, str]]
+    sources: Sources, panel: str, setting: str, network: str, kind: str, lacking: list[Lacking]
 ) -> list[dict[str, Any]]:
     """A row an epoch; what is missing is added to ``lacking``."""
     found = sources.attempt(setting, network, "training_curves")
-    if not isinstance(found, tuple):
-        lacking.append((setting, network, "training_curves"))
+    if isinstance(found, Lacking):
+        lacking.append(found)
         return []
     loss = np.mean([np.asarray(member["loss"], float) for member in found], axis=0)
     rows = []
@@ -114,7 +126,7 @@ def _rows(
     return rows
 
 
-def _view(frame: pd.DataFrame, title: str) -> alt.LayerChart:
+def _view(frame: pd.DataFrame, title: str) -> Any:
     base = alt.Chart(frame)
     x = alt.X("epoch:Q", title="epoch (number)").axis(format="d", tickMinStep=1, grid=False).scale(nice=False)
     y = alt.Y("loss_nats:Q", title="training loss (nats)").scale(type="log", domain=[0.003, 10], nice=False, clamp=True)
@@ -123,9 +135,12 @@ def _view(frame: pd.DataFrame, title: str) -> alt.LayerChart:
     stroke = alt.Stroke("series:N", title=None).scale(domain=names, range=[one.colour for one in _SERIES])
     dash = alt.StrokeDash("series:N", title=None).scale(domain=names, range=[list(one.dash) for one in _SERIES])
     tips = tooltips(
-        network="network", epoch="epoch|d", loss_nats="training loss (nats)|.4f",
-        training_error_percent="training error (%)|.2f", test_error_percent="test error (%)|.2f",
-    )  # fmt: skip
+        network="network",
+        epoch="epoch|d",
+        loss_nats="training loss (nats)|.4f",
+        training_error_percent="training error (%)|.2f",
+        test_error_percent="test error (%)|.2f",
+    )
     shown = base.mark_line(strokeWidth=1.8).encode(x=x, y=y, stroke=stroke, strokeDash=dash, detail="network:N")
     hits = base.mark_circle(size=18, opacity=1).encode(x=x, y=y, color=colours(_SERIES), tooltip=tips)
     return alt.layer(shown, hits).properties(title=title, height=220)

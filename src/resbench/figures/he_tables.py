@@ -11,7 +11,7 @@ import pandas as pd
 from resbench.figures.forest import Row, forest_chart, measured_errors, published_row
 from resbench.figures.marks import measured, published
 from resbench.figures.model import Figure
-from resbench.figures.sources import HE, Sources
+from resbench.figures.sources import HE, Sources, gathered
 
 __all__ = ["table_1", "table_2", "table_3"]
 
@@ -68,7 +68,8 @@ _TABLE_3 = (
 _HONEST = (
     "The digits are another data set (8x8 pixels), with networks of 54 units, 4 to 16 channels wide, trained for 20 "
     "epochs on one half and tested on the other, 898 images: only the order of the rows can be compared, and each "
-    "panel has its own axis. Bars: 95 % Wilson intervals over the test images; published values have none. A row with 'none' is neither published nor measured there. Both axes "
+    "panel has its own axis. Bars: 95 % Wilson intervals over the test images; published values have none. A row "
+    "with 'none' is neither published nor measured there. Both axes "
     "are logarithmic."
 )
 
@@ -76,40 +77,61 @@ _HONEST = (
 def table_1(sources: Sources) -> Figure:
     """Shortcuts other than the identity."""
     return _figure(
-        sources, "he-table1", "table1", _TABLE_1, 175,
+        sources,
+        "he-table1",
+        "table1",
+        _TABLE_1,
+        175,
         "The identity is the best shortcut, in the paper and on the digits",
         "Test error with each kind of shortcut; the paper: ResNet-110, CIFAR-10, median of 5 runs, where fail is an "
         "error above 20 %. " + _HONEST,
         "table 1",
-    )  # fmt: skip
+    )
 
 
 def table_2(sources: Sources) -> Figure:
     """Where the activations stand."""
     return _figure(
-        sources, "he-table2", "table2", _TABLE_2, 170,
+        sources,
+        "he-table2",
+        "table2",
+        _TABLE_2,
+        170,
         "BN after the addition has the highest error, full pre-activation the paper's lowest",
-        "Test error with each order of BN, ReLU and addition; the paper: ResNet-110 and -164, CIFAR-10, median of 5 runs. "
-        + _HONEST,
+        "Test error with each order of BN, ReLU and addition; the paper: ResNet-110 and -164, CIFAR-10, median of 5 "
+        "runs. " + _HONEST,
         "table 2",
-    )  # fmt: skip
+    )
 
 
 def table_3(sources: Sources) -> Figure:
     """Original against pre-activation units, by depth."""
     return _figure(
-        sources, "he-table3", "table3-cifar10", _TABLE_3, 165,
+        sources,
+        "he-table3",
+        "table3-cifar10",
+        _TABLE_3,
+        165,
         "In the paper pre-activation is better at every depth, and most in the deepest network",
-        "Test error of original and pre-activation units by number of layers; the paper: median of 5 runs. " + _HONEST
+        "Test error of original and pre-activation units by number of layers; the paper: median of 5 runs. "
+        + _HONEST
         + " The last two rows are ours alone: 108 units after the first 84 steps, where training is slowest.",
-        "table 3", hundred="table3-cifar100",
-    )  # fmt: skip
+        "table 3",
+        hundred="table3-cifar100",
+    )
 
 
 def _figure(
-    sources: Sources, name: str, table: str, listed: Sequence[tuple[str, str, str]], room: int, title: str, caption: str,
-    where: str, hundred: str = "",
-) -> Figure:  # fmt: skip
+    sources: Sources,
+    name: str,
+    table: str,
+    listed: Sequence[tuple[str, str, str]],
+    room: int,
+    title: str,
+    caption: str,
+    where: str,
+    hundred: str = "",
+) -> Figure:
     paper = sources.published("he2016")
     rows = [
         Row(label, {s: n for s, n in (("cifar10", theirs), ("digits", ours)) if n}) for label, theirs, ours in listed
@@ -143,7 +165,7 @@ def _figure(
         ),
         frame,
         forest_chart(frame, [row.label for row in rows], (_PUBLISHED, _OURS), axes, room),
-        (*lacking, *missing),
+        gathered([*lacking, *missing]),
     )
 
 
@@ -168,6 +190,7 @@ def _describe(frame: pd.DataFrame) -> str:
     parts = []
     for panel, part in frame.groupby("panel", sort=False):
         rows = part.sort_values("error_percent", kind="stable")
-        told = [f"{row.row} {row.note or f'{row.error_percent:.2f} %'} ({row.series})" for row in rows.itertuples()]
+        columns = zip(rows["row"], rows.note, rows.error_percent, rows.series, strict=True)
+        told = [f"{row} {note or f'{error:.2f} %'} ({series})" for row, note, error, series in columns]
         parts.append(f"{panel}, from the lowest: {', '.join(told)}")
     return f"Forest plot of test errors. {'. '.join(parts)}."

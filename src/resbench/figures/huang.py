@@ -11,7 +11,7 @@ import pandas as pd
 from resbench.figures.forest import Row, forest_view, measured_errors, published_row
 from resbench.figures.marks import beside, lines, measured, points, published, tooltips
 from resbench.figures.model import Figure
-from resbench.figures.sources import HUANG, Sources, gathered
+from resbench.figures.sources import HUANG, Lacking, Sources, gathered
 
 __all__ = ["figure_7", "table_1"]
 
@@ -80,18 +80,21 @@ def table_1(sources: Sources) -> Figure:
         "huang-table1",
         "huang2016",
         "Stochastic depth lowers the paper's error on the CIFAR images, not on ImageNet; it hurts a shallow network",
-        "Test error with constant and with stochastic depth (linear decay to 0.5), on logarithmic axes. The paper: one network each, the epoch of the lowest "
-        "validation error. Ours: the digits are another data set, 1,797 images, original units; the 9-unit networks had the same short "
+        "Test error with constant and with stochastic depth (linear decay to 0.5), on logarithmic axes. The paper: "
+        "one network each, the epoch of the lowest "
+        "validation error. Ours: the digits are another data set, 1,797 images, original units; the 9-unit networks "
+        "had the same short "
         "schedule. Bars: 95 % Wilson intervals over the test images; published values have none.",
         _describe(frame),
         (
             f"Published: {HUANG}, table 1, and section 4 for 1202 layers and plain images (without augmentation)",
-            "Measured, digits: post-54, post-54-stochastic, post-9, post-9-stochastic, committed checkpoints, evaluation",
+            "Measured, digits: post-54, post-54-stochastic, post-9, post-9-stochastic, committed checkpoints, "
+            "evaluation",
         ),
         frame,
         _by_panel(frame, axes),
-        tuple(missing),
-    )  # fmt: skip
+        gathered(missing),
+    )
 
 
 def _by_panel(frame: pd.DataFrame, axes: dict[str, alt.X]) -> Any:
@@ -116,8 +119,8 @@ def figure_7(sources: Sources) -> Figure:
     lacking = []
     for series, network in zip(_SERIES[2:], ("post-54", "post-54-stochastic"), strict=True):
         found = sources.attempt("digits", network, "training_curves")
-        if not isinstance(found, tuple):
-            lacking.append(("digits", network, "training_curves"))
+        if isinstance(found, Lacking):
+            lacking.append(found)
             continue
         gradients = [np.asarray(member["stem_gradient"], float) for member in found]
         for epoch, value in enumerate(np.mean(gradients, axis=0), start=1):
@@ -126,8 +129,8 @@ def figure_7(sources: Sources) -> Figure:
             )
     for series, kind in zip(_SERIES[2:], _KINDS, strict=True):
         found = sources.attempt("cifar10", f"resnet110-{kind}", "training_curves")
-        if not isinstance(found, tuple):
-            lacking.append(("cifar10", f"resnet110-{kind}", "training_curves"))
+        if isinstance(found, Lacking):
+            lacking.append(found)
             continue
         for epoch, value in enumerate(np.asarray(found[0]["stem_gradient"], float), start=1):
             rows.append(
@@ -143,8 +146,10 @@ def figure_7(sources: Sources) -> Figure:
         "huang-fig7",
         "huang2016",
         "At the same epoch the first layer's gradient is larger with stochastic depth",
-        "Mean absolute gradient of the first convolution's weights, logarithmic axes. The paper's curves are read off as ranges in three phases "
-        "(learning rate drops after epochs 250 and 375 of 500). Ours by epoch; stochastic depth trained twice as long. Gradients of other images and losses have another scale: compare the two kinds within a panel only. "
+        "Mean absolute gradient of the first convolution's weights, logarithmic axes. The paper's curves are read "
+        "off as ranges in three phases "
+        "(learning rate drops after epochs 250 and 375 of 500). Ours by epoch; stochastic depth trained twice as "
+        "long. Gradients of other images and losses have another scale: compare the two kinds within a panel only. "
         f"{_at_equal_shares(frame)}"
         "The difference is also one of the training loss, which is higher with stochastic depth.",
         _describe_7(frame),
@@ -155,7 +160,7 @@ def figure_7(sources: Sources) -> Figure:
         frame,
         beside(views, room=85),
         gathered(lacking),
-    )  # fmt: skip
+    )
 
 
 def _at_equal_shares(frame: pd.DataFrame) -> str:
@@ -171,19 +176,26 @@ def _at_equal_shares(frame: pd.DataFrame) -> str:
     half = slice(epochs // 2, epochs)
     same = float(np.exp(np.mean(np.log(stochastic[half]) - np.log(constant[half]))))
     return (
-        f"Over the second half of constant depth's {len(constant)} epochs the digits' ratio is {same:.1f}; at the same share of "
+        f"Over the second half of constant depth's {len(constant)} epochs the digits' ratio is {same:.1f}; at the "
+        "same share of "
         f"each training, {shares:.1f}. "
     )
 
 
 def _gradient_row(panel: str, series: str, network: str, gradient: float) -> dict[str, Any]:
     return {
-        "panel": panel, "series": series, "network": network, "epoch": None, "phase": None, "gradient": gradient,
-        "low": None, "high": None,
-    }  # fmt: skip
+        "panel": panel,
+        "series": series,
+        "network": network,
+        "epoch": None,
+        "phase": None,
+        "gradient": gradient,
+        "low": None,
+        "high": None,
+    }
 
 
-def _phase_view(frame: pd.DataFrame, title: str) -> alt.LayerChart:
+def _phase_view(frame: pd.DataFrame, title: str) -> Any:
     base = alt.Chart(frame)
     x = alt.X("phase:N", title="phase of the training", sort=list(_PHASES)).axis(
         labelAngle=0, labelLimit=110, labelExpr="split(datum.label, ' the ')"
@@ -196,14 +208,19 @@ def _phase_view(frame: pd.DataFrame, title: str) -> alt.LayerChart:
     )
     tips = tooltips(series="network", phase="phase", low="from|.2e", high="to|.2e")
     ranges = base.mark_rule(strokeWidth=4, opacity=0.5).encode(
-        x=x, xOffset=offset, y=alt.Y("low:Q", title="mean absolute gradient").scale(type="log"), y2="high", color=alt.value(_SERIES[0].colour), tooltip=tips
-    )  # fmt: skip
+        x=x,
+        xOffset=offset,
+        y=alt.Y("low:Q", title="mean absolute gradient").scale(type="log"),
+        y2="high",
+        color=alt.value(_SERIES[0].colour),
+        tooltip=tips,
+    )
     return alt.layer(ranges, points(base, _SERIES, 55, x=x, xOffset=offset, y=y, tooltip=tips)).properties(
         title=title, height=230
     )
 
 
-def _epoch_view(frame: pd.DataFrame, title: str) -> alt.LayerChart:
+def _epoch_view(frame: pd.DataFrame, title: str) -> Any:
     base = alt.Chart(frame)
     x = alt.X("epoch:Q", title="epoch (number)").axis(format="d", grid=False)
     y = (
@@ -221,7 +238,7 @@ def _describe(frame: pd.DataFrame) -> str:
     parts = []
     for (panel, row), part in frame.groupby(["panel", "row"], sort=False):
         told = [f"{one.series} {one.error_percent:.2f} %" for one in part.itertuples()]
-        parts.append(f"{row} ({panel.lower()}): {', '.join(told)}")
+        parts.append(f"{row} ({str(panel).lower()}): {', '.join(told)}")
     return f"Forest plot of test errors. {'. '.join(parts)}."
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import altair as alt
@@ -11,7 +10,7 @@ import pandas as pd
 
 from resbench.figures.marks import beside, tooltips
 from resbench.figures.model import Figure
-from resbench.figures.sources import HUANG, Sources, gathered
+from resbench.figures.sources import HUANG, Lacking, Sources, gathered
 
 __all__ = ["figure_8", "network_of"]
 
@@ -24,7 +23,8 @@ _PUBLISHED, _MEASURED, _OURS = "CIFAR-10 (published)", "CIFAR-10 (measured)", "D
 
 
 def network_of(depth: int, p_last: float) -> str:
-    """The network of setting cifar10 with this many layers and linear decay to ``p_last``; empty where there is none."""
+    """The network of setting cifar10 with this many layers and linear decay to ``p_last``; empty where there is "
+    "none."""
     if p_last == 1.0:
         return f"resnet{depth}-constant"
     if p_last == 0.5:
@@ -41,7 +41,7 @@ def figure_8(sources: Sources) -> Figure:
         for depth in _DEPTHS
         for p, error in zip(p_lasts, table[str(depth)], strict=True)
     ]
-    lacking: list[tuple[str, str, str]] = []
+    lacking: list[Lacking] = []
     for depth in _DEPTHS:
         for p in p_lasts:
             network = network_of(depth, p)
@@ -72,17 +72,20 @@ def figure_8(sources: Sources) -> Figure:
         "huang-fig8",
         "huang2016",
         "The deeper the network, the more units may be skipped in training",
-        "Test error by depth and by the last unit's survival probability p_L (linear decay; 1: constant depth). Colours are comparable within a row only: they go from the row's "
-        "lowest error (yellow) to its highest (blue). A cross: not measured. The digits are another data set; of them four networks are trained.",
+        "Test error by depth and by the last unit's survival probability p_L (linear decay; 1: constant depth). "
+        "Colours are comparable within a row only: they go from the row's "
+        "lowest error (yellow) to its highest (blue). A cross: not measured. The digits are another data set; of "
+        "them four networks are trained.",
         f"Heat map. The paper's best p_L by depth: {told}. Digits: {ours}.",
         (
             f"Published: {HUANG}, figure 8, right",
-            "Measured, digits: post-9, post-9-stochastic, post-54, post-54-stochastic, committed checkpoints, evaluation",
+            "Measured, digits: post-9, post-9-stochastic, post-54, post-54-stochastic, committed checkpoints, "
+            "evaluation",
         ),
         frame,
         beside(views, columns=3, room=95),
         gathered(lacking),
-    )  # fmt: skip
+    )
 
 
 def _row(panel: str, depth: str, p: float, network: str, error: float | None, note: str = "") -> dict[str, Any]:
@@ -90,16 +93,15 @@ def _row(panel: str, depth: str, p: float, network: str, error: float | None, no
     return {"panel": panel, "depth": depth, "p_last": p, "network": network, "error_percent": error, "note": note}
 
 
-def _error(sources: Sources, setting: str, network: str, lacking: list[tuple[str, str, str]]) -> float | None:
+def _error(sources: Sources, setting: str, network: str, lacking: list[Lacking]) -> float | None:
     found = sources.attempt(setting, network, "evaluation")
-    if not isinstance(found, tuple):
-        lacking.append((setting, network, "evaluation"))
+    if isinstance(found, Lacking):
+        lacking.append(found)
         return None
-    members: tuple[Mapping[str, Any], ...] = found
-    return 100.0 * float(np.concatenate([np.asarray(member["wrong"]).ravel() for member in members]).mean())
+    return 100.0 * float(np.concatenate([np.asarray(member["wrong"]).ravel() for member in found]).mean())
 
 
-def _view(frame: pd.DataFrame, title: str, p_lasts: list[float]) -> alt.LayerChart:
+def _view(frame: pd.DataFrame, title: str, p_lasts: list[float]) -> Any:
     depths = list(dict.fromkeys(frame.depth))
     lowest = frame.groupby("depth").error_percent.transform("min")
     spread = frame.groupby("depth").error_percent.transform("max") - lowest
@@ -109,10 +111,16 @@ def _view(frame: pd.DataFrame, title: str, p_lasts: list[float]) -> alt.LayerCha
     y = alt.Y("depth:N", title=None).scale(domain=depths).axis(minExtent=60, maxExtent=60)
     tips = tooltips(depth="depth", p_last="p_L|.1f", network="network", error_percent="test error (%)|.2f", note="note")
     there = "isValid(datum.error_percent)"
-    cells = base.transform_filter(there).mark_rect().encode(
-        x=x, y=y, tooltip=tips,
-        color=alt.Color("place:Q", legend=None).scale(scheme="cividis", reverse=True, domain=[0, 1]),
-    )  # fmt: skip
+    cells = (
+        base.transform_filter(there)
+        .mark_rect()
+        .encode(
+            x=x,
+            y=y,
+            tooltip=tips,
+            color=alt.Color("place:Q", legend=None).scale(scheme="cividis", reverse=True, domain=[0, 1]),
+        )
+    )
     # The text's colour is that of the cell's contrast, in every theme: cells have the same colours in all.
     ink = alt.when(alt.datum.place > 0.55).then(alt.value("#ffffff")).otherwise(alt.value("#111111"))
     numbers = (

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from resbench.figures.marks import tooltips
 from resbench.figures.model import Figure, Missing
-from resbench.figures.sources import Sources
+from resbench.figures.sources import Lacking, Sources, gathered
 from resbench.lesions.results import paired_mean
 from resbench.records.results import Result
 
@@ -37,28 +37,40 @@ def interactions(sources: Sources) -> Figure:
         "Deletions of the first units hurt each other's effect; most others simply add up",
     )
     sources_line = f"Measured, digits: {_NETWORK}, committed checkpoint, pair_deletion (published: nothing of the kind)"
-    if isinstance(found, Missing):
+    if isinstance(found, Lacking):
         return Figure(
-            name, "lesions", title, "Every two units deleted.", "Nothing is measured.", (sources_line,), pd.DataFrame(), None, (found, *_OTHERS)
-        )  # fmt: skip
+            name,
+            "lesions",
+            title,
+            "Every two units deleted.",
+            "Nothing is measured.",
+            (sources_line,),
+            pd.DataFrame(),
+            None,
+            (*gathered([found]), *_OTHERS),
+        )
     frame, images = pair_rows(found)
     upper = frame[frame.unit_i < frame.unit_j]
     differ = int(((upper.low_points > 0) | (upper.high_points < 0)).sum())
-    strongest = upper.loc[upper.interaction_points.abs().idxmax()]
+    strongest = upper.iloc[int(upper.interaction_points.abs().to_numpy().argmax())]
     return Figure(
         name,
         "lesions",
         _title(upper),
-        f"For every two of the {_UNITS} units of {_NETWORK} (digits, {images:,} test images): what deleting both costs, less what each costs alone, in points "
-        "of test error. Negative: together they cost less than the sum, as where the first deletion leaves little to lose. The colours end at the "
-        f"{_SHOWN:g}th percentile of the sizes. Of {len(upper)} pairs, {differ} have a 95 % interval (paired, over the images; each by itself) that excludes 0.",
-        f"Heat map, symmetric. Median size {upper.interaction_points.abs().median():.2f} points; the largest is {strongest.interaction_points:+.1f} points, of units "
+        f"For every two of the {_UNITS} units of {_NETWORK} (digits, {images:,} test images): what deleting both "
+        "costs, less what each costs alone, in points "
+        "of test error. Negative: together they cost less than the sum, as where the first deletion leaves little to "
+        "lose. The colours end at the "
+        f"{_SHOWN:g}th percentile of the sizes. Of {len(upper)} pairs, {differ} have a 95 % interval (paired, over "
+        "the images; each by itself) that excludes 0.",
+        f"Heat map, symmetric. Median size {upper.interaction_points.abs().median():.2f} points; the largest is "
+        f"{strongest.interaction_points:+.1f} points, of units "
         f"{int(strongest.unit_i)} and {int(strongest.unit_j)}; {differ} of {len(upper)} differ from 0.",
         (sources_line,),
         frame,
         _chart(frame),
         _OTHERS,
-    )  # fmt: skip
+    )
 
 
 def pair_rows(found: Result) -> tuple[pd.DataFrame, int]:
@@ -71,9 +83,11 @@ def pair_rows(found: Result) -> tuple[pd.DataFrame, int]:
         values = both.astype(float) - wrong[1 + i] - wrong[1 + j] + whole
         low, high = paired_mean(values)
         row = {
-            "interaction_points": 100.0 * float(values.mean()), "low_points": low, "high_points": high,
+            "interaction_points": 100.0 * float(values.mean()),
+            "low_points": low,
+            "high_points": high,
             "both_percent": 100.0 * float(both.mean()),
-        }  # fmt: skip
+        }
         for first, second in ((i, j), (j, i)):
             alone = {
                 "first_percent": 100.0 * float(wrong[1 + first].mean()),
@@ -92,15 +106,20 @@ def _title(upper: pd.DataFrame) -> str:
     return f"Most deletions add up; {len(large)} of {len(upper)} pairs, {where}, are 5 points or more off the sum"
 
 
-def _chart(frame: pd.DataFrame) -> alt.Chart:
+def _chart(frame: pd.DataFrame) -> Any:
     most = float(np.percentile(frame.interaction_points.abs(), _SHOWN)) or 1.0
     units = list(range(1, _UNITS + 1))
     ticks = [1, 5, 10, 15, 20, 25]
     tips = tooltips(
-        unit_i="unit i|d", unit_j="unit j|d", interaction_points="interaction (points)|+.2f", low_points="from|+.2f",
-        high_points="to|+.2f", both_percent="error without both (%)|.2f", first_percent="without i (%)|.2f",
+        unit_i="unit i|d",
+        unit_j="unit j|d",
+        interaction_points="interaction (points)|+.2f",
+        low_points="from|+.2f",
+        high_points="to|+.2f",
+        both_percent="error without both (%)|.2f",
+        first_percent="without i (%)|.2f",
         second_percent="without j (%)|.2f",
-    )  # fmt: skip
+    )
     return (
         alt.Chart(frame)
         .mark_rect()

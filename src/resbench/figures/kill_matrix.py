@@ -22,8 +22,16 @@ _COMMAND = "resbench faults --format json > baselines/kill-matrix.json"
 _GROUPS = ("Veit 2016", "He 2016", "Huang 2016", "any unit", "against another", "tests")
 _OF = {"veit": 0, "he": 1, "resnet": 1, "hwy": 1, "huang": 2, "unit": 3, "against": 4}
 _BROKEN = {
-    "network": "network", "training": "training", "experiment": "experiments", "judge": "judging", "records": "records",
-}  # fmt: skip
+    "network": "network",
+    "training": "training",
+    "experiment": "experiments",
+    "judge": "judging",
+    "records": "records",
+}
+_HEADS = 24
+"""Rows below the faults, for the names of the groups."""
+
+_BORDER: dict[str, Any] = {"strokeDash": [3, 3], "opacity": 0.5}
 _TITLE = "Every seeded fault is seen, most by a claim made for it"
 
 
@@ -62,8 +70,10 @@ def kill_matrix(sources: Sources) -> Figure:
         "kill-matrix",
         "faults",
         _TITLE if killed == faults else f"{killed} of {faults} seeded faults are seen",
-        f"{faults} small faults of the kind that real code has had were put into resbench, one at a time. Left: how many of each place's faults are seen by at "
-        f"least one claim or test of each group. Right: a dot for every fault (row) and claim or test (column) that fails because of it; point at it for both names. {fate}; "
+        f"{faults} small faults of the kind that real code has had were put into resbench, one at a time. Left: how "
+        "many of each place's faults are seen by at "
+        "least one claim or test of each group. Right: a dot for every fault (row) and claim or test (column) that "
+        f"fails because of it; point at it for both names. {fate}; "
         f"{alone} by one claim or test alone.",
         f"Heat map and dot matrix. {fate}. {killers} claims and tests see at least one. "
         + "; ".join(f"{_BROKEN[where]}: {frame[frame['where'] == where].fault.nunique()} faults" for where in WHERE)
@@ -71,8 +81,11 @@ def kill_matrix(sources: Sources) -> Figure:
         (line,),
         frame,
         beside([_summary(frame), _dots(kills)], room=125),
-        tuple(Missing(f"the fault {name}: not tried, or nobody could see it", f"resbench faults --fault {name}") for name in undecided),
-    )  # fmt: skip
+        tuple(
+            Missing(f"the fault {name}: not tried, or nobody could see it", f"resbench faults --fault {name}")
+            for name in undecided
+        ),
+    )
 
 
 def _frame(faults: list[Mapping[str, Any]]) -> pd.DataFrame:
@@ -110,7 +123,7 @@ def _group(killer: str) -> int:
     return _OF.get(killer.split("-")[0], 5) if ".py" not in killer else 5
 
 
-def _summary(frame: pd.DataFrame) -> alt.LayerChart:
+def _summary(frame: pd.DataFrame) -> Any:
     kills = frame[frame.killer != ""]
     counts = kills.groupby(["where", "group"], sort=False).fault.nunique().reset_index(name="faults")
     sizes = frame.groupby("where").fault.nunique()
@@ -130,30 +143,23 @@ def _summary(frame: pd.DataFrame) -> alt.LayerChart:
     ).properties(title="Faults seen, by place and by who sees them", height=34 * len(rows))
 
 
-def _dots(kills: pd.DataFrame) -> alt.LayerChart:
-    x = alt.X("column:Q", title="claim or test (number)").scale(nice=False, zero=False).axis(grid=False, format="d")
-    y = alt.Y("row:Q", title="fault (number)").scale(reverse=True, nice=False, zero=False).axis(grid=False, format="d")
+def _dots(kills: pd.DataFrame) -> Any:
+    last, widest = int(kills["row"].max()), int(kills["column"].max())
+    x = alt.X("column:Q", title="claim or test (number)").scale(domain=[0, widest + 1], nice=False)
+    x = x.axis(grid=False, format="d")
+    y = alt.Y("row:Q", title="fault (number)").scale(domain=[last + _HEADS, 0], nice=False)
+    y = y.axis(grid=False, format="d", values=list(range(0, last + 1, 25)))
     tips = tooltips(fault="fault", what="what is wrong", killer="seen by", group="of")
     dots = alt.Chart(kills).mark_point(filled=True, opacity=1, color=BLUE, size=14).encode(x=x, y=y, tooltip=tips)
     ends = kills.groupby("where", sort=False)["row"].agg(["min", "max"]).reset_index()
-    borders = (
-        alt.Chart(pd.DataFrame({"row": ends["max"][:-1] + 0.5})).mark_rule(strokeDash=[3, 3], opacity=0.5).encode(y=y)
+    borders = alt.Chart(pd.DataFrame({"row": ends["max"] + 0.5})).mark_rule(**_BORDER).encode(y=y)
+    places = kills.groupby("group")["column"].agg(["min", "max"]).reset_index().sort_values("max")
+    sides = alt.Chart(pd.DataFrame({"column": places["max"][:-1] + 0.5})).mark_rule(**_BORDER).encode(x=x)
+    named = pd.DataFrame({"row": ends["min"], "name": [_BROKEN[where] for where in ends["where"]], "column": widest})
+    labels = alt.Chart(named).mark_text(align="right", baseline="top", dy=3, fontSize=10, opacity=0.8)
+    heads = pd.DataFrame(
+        {"name": places.group, "column": (places["min"] + places["max"]) / 2, "row": last + _HEADS - 1}
     )
-    columns = kills.groupby("group")["column"].max().sort_values()
-    sides = (
-        alt.Chart(pd.DataFrame({"column": columns[:-1] + 0.5})).mark_rule(strokeDash=[3, 3], opacity=0.5).encode(x=x)
-    )
-    named = pd.DataFrame(
-        {"row": ends["min"], "name": [_BROKEN[where] for where in ends["where"]], "column": kills["column"].max()}
-    )
-    labels = (
-        alt.Chart(named)
-        .mark_text(align="right", baseline="top", dy=3, fontSize=10, opacity=0.8)
-        .encode(x=x, y=y, text="name:N")
-    )
-    middles = kills.groupby("group")["column"].agg(lambda places: (places.min() + places.max()) / 2).reset_index()
-    heads = alt.Chart(middles).mark_text(angle=270, align="left", fontSize=10, opacity=0.8).encode(
-        x=alt.X("column:Q"), y=alt.value(-5), text="group:N"
-    )  # fmt: skip
-    title = alt.TitleParams("Every fault by everything that sees it", offset=85)
-    return alt.layer(borders, sides, labels, heads, dots).properties(title=title, height=520)
+    below = alt.Chart(heads).mark_text(angle=270, align="left", fontSize=10, opacity=0.8)
+    layers = (borders, sides, labels.encode(x=x, y=y, text="name:N"), below.encode(x=x, y=y, text="name:N"), dots)
+    return alt.layer(*layers).properties(title="Every fault by everything that sees it", height=560)

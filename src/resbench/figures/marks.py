@@ -73,13 +73,14 @@ def tooltips(**titled: str) -> list[alt.Tooltip]:
     return found
 
 
-def points(base: alt.Chart, series: Sequence[Series], size: int = 42, **encoding: Any) -> alt.Chart:
+def points(base: alt.Chart, series: Sequence[Series], size: int = 42, **encoding: Any) -> Any:
     """A mark of its series for every row."""
     return base.mark_point(size=size, strokeWidth=1.4, opacity=1).encode(**channels(series), **encoding)
 
 
 def colours(series: Sequence[Series]) -> Any:
-    """The colour of a series' lines and bars: by conditions, since a scale of their own would take the points' legend."""
+    """The colour of a series' lines and bars: by conditions, since a scale of their own would take the points' "
+    "legend."""
     first, *others = series
     chosen = alt.when(alt.datum.series == first.name).then(alt.value(first.colour))
     for one in others:
@@ -87,12 +88,12 @@ def colours(series: Sequence[Series]) -> Any:
     return chosen
 
 
-def interval_bars(base: alt.Chart, series: Sequence[Series], **encoding: Any) -> alt.Chart:
+def interval_bars(base: alt.Chart, series: Sequence[Series], **encoding: Any) -> Any:
     """A thin bar for every interval."""
     return base.mark_rule(strokeWidth=1.2).encode(color=colours(series), **encoding)
 
 
-def lines(base: alt.Chart, series: Sequence[Series], width: float = 1.0, **encoding: Any) -> alt.Chart:
+def lines(base: alt.Chart, series: Sequence[Series], width: float = 1.0, **encoding: Any) -> Any:
     """A line for every series, that of published values dashed."""
     dashed = alt.FieldOneOfPredicate("series", [one.name for one in series if one.dash])
     dash = alt.when(dashed).then(alt.value([4, 3])).otherwise(alt.value([1, 0]))

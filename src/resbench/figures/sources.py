@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from resbench.records.results import Request, Result
 if TYPE_CHECKING:
     from resbench.plan import Run
 
-__all__ = ["HE", "HUANG", "SETTINGS", "VEIT", "Sources", "command_for", "gathered"]
+__all__ = ["HE", "HUANG", "SETTINGS", "VEIT", "Lacking", "Sources", "command_for", "gathered"]
 
 VEIT = "Veit, Wilber, Belongie 2016, arXiv:1605.06431v2"
 HE = "He, Zhang, Ren, Sun 2016, arXiv:1603.05027v3"
@@ -35,11 +36,24 @@ _NAMED = 3
 _WAY_OUT = "restore the file from the repository"
 
 
-class Sources:
-    """The numbers that figures read; ``run``: whose labs measure, once, or read what is recorded."""
+@dataclass(frozen=True)
+class Lacking(Missing):
+    """What an experiment on a network would show.  ``at_hand``: it is measured when the figure is drawn."""
 
-    def __init__(self, run: Run):
-        self.run = run
+    setting: str = ""
+    network: str = ""
+    experiment: str = ""
+    at_hand: bool = False
+
+
+class Sources:
+    """The numbers that figures read; ``run``: whose labs measure, once, or read what is recorded.
+
+    ``measure``: False to find out what there is without measuring; what could be measured here is then ``at_hand``.
+    """
+
+    def __init__(self, run: Run, *, measure: bool = True):
+        self.run, self._measure = run, measure
 
     def result(self, setting: str, network: str, experiment: str) -> Result:
         """What an experiment gave, measured now from a committed checkpoint or read from a record.
@@ -50,18 +64,33 @@ class Sources:
         """
         return self.run.lab(setting).result(Request(experiment, network))
 
-    def attempt(self, setting: str, network: str, experiment: str) -> Result | Missing:
+    def attempt(self, setting: str, network: str, experiment: str) -> Result | Lacking:
         """As :meth:`result`; where there is none, what is missing and the command for it."""
-        try:
-            return self.result(setting, network, experiment)
-        except (NotMeasured, Stale) as error:
-            why = "recorded of something else (STALE)" if isinstance(error, Stale) else "not measured"
-            what = f"{SETTINGS.get(setting, setting)}, {network}, {experiment.replace('_', ' ')}: {why}"
-            return Missing(what, command_for(setting, network))
+        why = "not measured"
+        at_hand = self._unmeasured(setting) and self._trained(setting, network)
+        if not self._unmeasured(setting):
+            try:
+                return self.result(setting, network, experiment)
+            except Stale:
+                why = "recorded of something else (STALE)"
+            except NotMeasured:
+                pass
+        what = f"{SETTINGS.get(setting, setting)}, {network}, {experiment.replace('_', ' ')}: {why}"
+        return Lacking(what, command_for(setting, network), setting, network, experiment, at_hand)
+
+    def _unmeasured(self, setting: str) -> bool:
+        """Whether this setting's networks would be measured, and are not to be."""
+        from resbench.experiments.recorded import RecordedLab
+
+        return not self._measure and not isinstance(self.run.lab(setting), RecordedLab)
+
+    def _trained(self, setting: str, network: str) -> bool:
+        return (self.run.lab(setting).folder / f"{network}.safetensors").is_file()
 
     def prepare(self, setting: str, requests: Sequence[tuple[str, str]]) -> None:
         """Measure several (network, experiment) at the same time; what fails is told when it is asked for."""
-        self.run.lab(setting).measure_all([Request(experiment, network) for network, experiment in requests])
+        if not self._unmeasured(setting):
+            self.run.lab(setting).measure_all([Request(experiment, network) for network, experiment in requests])
 
     def published(self, paper: str) -> Mapping[str, Any]:
         """The published numbers of ``veit2016``, ``he2016`` or ``huang2016``."""
@@ -92,28 +121,34 @@ class Sources:
         return found
 
 
-def command_for(setting: str, network: str) -> str:
-    """The command that measures ``network``, as a user types it."""
+def command_for(setting: str, *networks: str) -> str:
+    """The command that measures ``networks``, as a user types it."""
     from resbench.experiments.recorded import TRAINED
 
     if setting == "digits":
-        return f"resbench train --setting digits --network {network} --out FOLDER"
+        return f"resbench train --setting digits {_options('--network', networks)} --out FOLDER"
     if setting in TRAINED:
-        return f"resbench measure --setting {setting} --select {network}"
-    return f"resbench measure --study examples/{setting.replace('-', '_')}/study.toml --select {network}"
+        return f"resbench measure --setting {setting} {_options('--select', networks)}"
+    study = f"examples/{setting.replace('-', '_')}/study.toml"
+    return f"resbench measure --study {study} {_options('--select', networks)}"
 
 
-def gathered(missing: Sequence[tuple[str, str, str]]) -> tuple[Missing, ...]:
-    """One :class:`Missing` a setting of several (setting, network, experiment), with one command for all of it."""
+def _options(name: str, values: Sequence[str]) -> str:
+    return " ".join(f"{name} {value}" for value in values)
+
+
+def gathered(lacking: Sequence[Lacking]) -> tuple[Missing, ...]:
+    """One :class:`Missing` a setting, with one command for all of it; without what is at hand."""
     found = []
-    for setting in dict.fromkeys(setting for setting, _, _ in missing):
-        networks = list(dict.fromkeys(network for own, network, _ in missing if own == setting))
-        experiments = dict.fromkeys(one.replace("_", " ") for own, _, one in missing if own == setting)
-        first, *others = (command_for(setting, network) for network in networks)
-        option = " --network " if setting == "digits" else " --select "
-        command = first + "".join(option + other.split(option)[1].split()[0] for other in others)
-        others_named = f" and {len(networks) - _NAMED} more" if len(networks) > _NAMED else ""
-        named = f"{', '.join(networks[:_NAMED])}{others_named}"
-        what = f"{SETTINGS.get(setting, setting)}, {named}: no {' or '.join(experiments)} recorded"
-        found.append(Missing(what, command))
+    wanted = [one for one in lacking if not one.at_hand]
+    for setting in dict.fromkeys(one.setting for one in wanted):
+        own = [one for one in wanted if one.setting == setting]
+        if len(own) == 1:
+            found.append(Missing(own[0].what, own[0].command))
+            continue
+        networks = list(dict.fromkeys(one.network for one in own))
+        experiments = dict.fromkeys(one.experiment.replace("_", " ") for one in own)
+        more = f" and {len(networks) - _NAMED} more" if len(networks) > _NAMED else ""
+        what = f"{SETTINGS.get(setting, setting)}, {', '.join(networks[:_NAMED])}{more}"
+        found.append(Missing(f"{what}: no {' or '.join(experiments)} recorded", command_for(setting, *networks)))
     return tuple(found)

@@ -12,9 +12,20 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 __all__ = [
-    "BLUE", "GREEN", "NARROW", "PAPER", "PURPLE", "SKY", "VERMILLION", "YELLOW", "Mode", "fitted", "palette",
-    "specification", "themed",
-]  # fmt: skip
+    "BLUE",
+    "GREEN",
+    "NARROW",
+    "PAPER",
+    "PURPLE",
+    "SKY",
+    "VERMILLION",
+    "YELLOW",
+    "Mode",
+    "fitted",
+    "palette",
+    "specification",
+    "themed",
+]
 
 Mode = Literal["page", "light", "dark"]
 
@@ -30,6 +41,9 @@ NARROW = 640
 
 _WIDE = 900
 _GAP = 24
+_PLOT = 200
+"""Pixels: with less, a plot beside others is too narrow."""
+
 _PALETTES: Mapping[str, Mapping[str, str]] = {
     "page": {"text": "var(--fg)", "muted": "var(--muted)", "grid": "var(--grid)", "background": "transparent"},
     "light": {"text": "#1b1f24", "muted": "#57606a", "grid": "#d8dee4", "background": "#ffffff"},
@@ -70,12 +84,11 @@ def fitted(spec: Mapping[str, Any], width: int) -> dict[str, Any]:
     made = copy.deepcopy(dict(spec))
     meta = made.get("usermeta", {})
     width = min(width, int(meta.get("most", width)))
-    narrow = width < NARROW
     made.setdefault("config", {}).setdefault("legend", {})["columns"] = legend_columns(width)
     if "concat" not in made:
         return {**made, "width": width, "autosize": {"type": "fit-x", "contains": "padding"}}
-    columns = 1 if narrow else int(made.get("columns", 2))
     room = int(meta.get("room", 60))
+    columns = max(1, min(int(made.get("columns", 2)), (width + _GAP) // (room + _PLOT + _GAP)))
     each = max((width - (columns - 1) * _GAP) // columns - room, 60)
     made["columns"] = columns
     for view in made["concat"]:
@@ -94,19 +107,34 @@ def _config(colour: Mapping[str, str]) -> dict[str, Any]:
     return {
         "font": _FONT,
         "axis": {
-            "labelColor": muted, "labelFontSize": 11, "gridColor": grid, "domainColor": muted, "tickColor": muted,
-            "labelLimit": 260, "labelOverlap": "greedy", "labelSeparation": 6, "labelFlush": False, **title,
+            "labelColor": muted,
+            "labelFontSize": 11,
+            "gridColor": grid,
+            "domainColor": muted,
+            "tickColor": muted,
+            "labelLimit": 260,
+            "labelOverlap": "greedy",
+            "labelSeparation": 6,
+            "labelFlush": False,
+            **title,
         },
         "header": {"labelColor": text, "labelFontSize": 12, **title},
         "legend": {
-            "orient": "top", "direction": "horizontal", "labelColor": text, "labelFontSize": 11, "labelLimit": 320,
-            "symbolSize": 70, "symbolStrokeWidth": 1.5, **title,
+            "orient": "top",
+            "direction": "horizontal",
+            "labelColor": text,
+            "labelFontSize": 11,
+            "labelLimit": 320,
+            "symbolSize": 70,
+            "symbolStrokeWidth": 1.5,
+            **title,
         },
         "title": {"color": text, "fontSize": 12.5, "anchor": "start", "subtitleColor": muted, "fontWeight": "bold"},
         "text": {"color": text, "fontSize": 11},
+        "rule": {"color": muted},
         "view": {"stroke": grid},
         "concat": {"spacing": _GAP},
-    }  # fmt: skip
+    }
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import altair as alt
 import pandas as pd
 
 from resbench.errors import NotMeasured
-from resbench.figures.marks import Series, beside, interval_bars, measured, points, tooltips
+from resbench.figures.marks import beside, interval_bars, measured, points, tooltips
 from resbench.figures.model import Figure, Missing
 from resbench.figures.sources import Sources
 from resbench.figures.theme import PAPER
-from resbench.timing.compare import compare
 from resbench.timing.record import TimingRecord, TimingRun
-from resbench.timing.roofline import bound, copy_rate
+from resbench.timing.roofline import bound
 from resbench.timing.store import decode, read_bytes
 from resbench.timing.summary import case_name, images_per_second, interval, rates_of, seconds, utilisation
 from resbench.timing.worker.case import Case
+from resbench.timing.worker.seen import Rates
 
-__all__ = ["SERIES", "blocks", "hardware", "label_of", "roofline", "runs", "series_of"]
+__all__ = ["GPU", "ROW", "SERIES", "blocks", "label_of", "nothing", "roofline", "runs", "series_of"]
 
 SERIES = (measured("training step", 0), measured("inference", 1), measured("lesion and path engines", 2))
-_ROW = 19
-_GPU = Missing("a GPU: not measured", "resbench bench --device cuda --save NAME")
-_OTHER = Missing(
-    "another processor: not measured", "resbench bench --save NAME, then resbench compare NAME cpu-epyc-9xx4-torch2.15"
-)
+ROW = 19
+"""Pixels a case."""
+
+_LOWEST = 5.0
+"""10^9 multiply-adds per second: where the roofline's axis begins."""
+
+GPU = Missing("a GPU: not measured", "resbench bench --device cuda --save NAME")
 _COMMAND = "resbench bench --save NAME"
 
 
@@ -74,13 +74,18 @@ def blocks(sources: Sources) -> Figure:
     try:
         run = runs(sources)[0]
     except NotMeasured:
-        return _nothing(name, title)
+        return nothing(name, title)
     frame = pd.DataFrame([_block_row(run, record) for record in run.records if record.rounds])
     labels = list(dict.fromkeys(frame.case))
     tips = tooltips(
-        key="case", ms="time per step (ms)|.3f", low_ms="from|.3f", high_ms="to|.3f", utilisation_percent="utilisation (%)|.1f",
-        images_per_second="images/s|,.0f", unhealthy="machine",
-    )  # fmt: skip
+        key="case",
+        ms="time per step (ms)|.3f",
+        low_ms="from|.3f",
+        high_ms="to|.3f",
+        utilisation_percent="utilisation (%)|.1f",
+        images_per_second="images/s|,.0f",
+        unhealthy="machine",
+    )
     y = (
         alt.Y("case:N", title=None)
         .scale(domain=labels)
@@ -90,34 +95,40 @@ def blocks(sources: Sources) -> Figure:
     time = alt.X("ms:Q", title="time per step (ms)").scale(type="log").axis(values=[2, 5, 10, 20, 50, 100])
     share = alt.X("utilisation_percent:Q", title="utilisation (%)").scale(domain=[0, 100])
     low = alt.X("low_ms:Q", title="time per step (ms)").scale(type="log")
-    height = _ROW * len(labels)
+    height = ROW * len(labels)
     times = alt.layer(
         interval_bars(base.transform_filter("isValid(datum.low_ms)"), SERIES, x=low, x2=alt.X2("high_ms:Q"), y=y),
         points(base, SERIES, 45, x=time, y=y, tooltip=tips),
     ).properties(title="Time", height=height)
     used = points(base.transform_filter("isValid(datum.utilisation_percent)"), SERIES, 45, x=share, y=y, tooltip=tips)
-    best, worst = frame.loc[frame.utilisation_percent.idxmax()], frame.loc[frame.utilisation_percent.idxmin()]
+    ranked = frame.sort_values("utilisation_percent", kind="stable")
+    best, worst = ranked.iloc[-1], ranked.iloc[0]
     told = "; ".join(f"{row.case}: {row.ms:.2f} ms, {row.utilisation_percent:.0f} %" for row in frame.itertuples())
     return Figure(
         name,
         "throughput",
-        title if _holds(frame) else f"Blocks use {worst.utilisation_percent:.0f} to {best.utilisation_percent:.0f} % of the processor",
-        f"Time of a step (logarithmic axis; bars: 95 % intervals over processes) and utilisation: the least time that this machine, as measured, needs for the "
-        f"arithmetic and the traffic, over the time taken. {len(frame)} cases on one thread of {run.environment.get('cpu', 'the processor')}, torch {_version(run)}; batch 32, of "
+        title
+        if _holds(frame)
+        else f"Blocks use {worst.utilisation_percent:.0f} to {best.utilisation_percent:.0f} % of the processor",
+        "Time of a step (logarithmic axis; bars: 95 % intervals over processes) and utilisation: the least time "
+        "that this machine, as measured, needs for the "
+        f"arithmetic and the traffic, over the time taken. {len(frame)} cases on one thread of "
+        f"{run.environment.get('cpu', 'the processor')}, torch {_version(run)}; batch 32, of "
         "bottlenecks 4. tv.: torchvision; inf.: inference; CHANNELS@PIXELS; preact~0.5: survival probability 0.5.",
-        f"Dot plots. From {worst.utilisation_percent:.0f} % ({worst.case}) to {best.utilisation_percent:.0f} % ({best.case}). {told}.",
+        f"Dot plots. From {worst.utilisation_percent:.0f} % ({worst.case}) to {best.utilisation_percent:.0f} % "
+        f"({best.case}). {told}.",
         (f"Measured: baselines/throughput/{run.name}.json (`resbench bench`), {run.created[:10]}",),
         frame,
         beside([times, used.properties(title="Utilisation", height=height)], room=215),
-        (_GPU,),
-    )  # fmt: skip
+        (GPU,),
+    )
 
 
 def _holds(frame: pd.DataFrame) -> bool:
     """Whether the title says what this run shows."""
     wide = frame[frame.case.isin(["original 64@8", "preact 64@8"])].utilisation_percent
     thin = frame[frame.case.isin(["original 16@32", "preact 16@32"])].utilisation_percent
-    return len(wide) == len(thin) == 2 and wide.between(75, 85).all() and thin.between(45, 58).all()
+    return bool(len(wide) == len(thin) == 2 and wide.between(75, 85).all() and thin.between(45, 58).all())
 
 
 def _block_row(run: TimingRun, record: TimingRecord) -> dict[str, Any]:
@@ -125,11 +136,16 @@ def _block_row(run: TimingRun, record: TimingRecord) -> dict[str, Any]:
     assert time is not None
     low, high = ends or (None, None)
     return {
-        "case": label_of(record.case), "series": series_of(record.case), "key": case_name(record.case), "ms": 1e3 * time,
-        "low_ms": None if low is None else 1e3 * low, "high_ms": None if high is None else 1e3 * high,
-        "utilisation_percent": None if share is None else 100 * share, "images_per_second": images_per_second(record),
+        "case": label_of(record.case),
+        "series": series_of(record.case),
+        "key": case_name(record.case),
+        "ms": 1e3 * time,
+        "low_ms": None if low is None else 1e3 * low,
+        "high_ms": None if high is None else 1e3 * high,
+        "utilisation_percent": None if share is None else 100 * share,
+        "images_per_second": images_per_second(record),
         "unhealthy": "; ".join(record.unhealthy) or "fit to measure",
-    }  # fmt: skip
+    }
 
 
 def roofline(sources: Sources) -> Figure:
@@ -138,42 +154,60 @@ def roofline(sources: Sources) -> Figure:
     try:
         run = runs(sources)[0]
     except NotMeasured:
-        return _nothing(name, title)
+        return nothing(name, title)
     rows = [row for record in run.records if (row := _roof_row(run, record)) is not None]
     frame = pd.DataFrame(rows)
     rates = rates_of(run, run.records[0])
-    roof = pd.DataFrame(
-        _roof(rates, float(frame.macs_per_byte.min()), float(frame.macs_per_byte.max())) if rates else []
-    )
+    roof = pd.DataFrame(_roof(rates, float(frame.macs_per_byte.max())) if rates else [])
     memory = frame[frame.bound == "memory"]
-    x = alt.X("macs_per_byte:Q", title="multiply-adds per byte of least traffic").scale(type="log", nice=False)
+    x = (
+        alt.X("macs_per_byte:Q", title="multiply-adds per byte of least traffic")
+        .scale(type="log", nice=False)
+        .axis(values=[0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000], format="~g")
+    )
     y = (
         alt.Y("gmacs_per_second:Q", title="10\u2079 multiply-adds per second")
-        .scale(type="log", domain=[5, 100], nice=False)
+        .scale(type="log", domain=[_LOWEST, 100], nice=False)
         .axis(values=[5, 10, 20, 50, 100])
     )
     tips = tooltips(
-        key="case", macs_per_byte="multiply-adds per byte|.1f", gmacs_per_second="10\u2079 multiply-adds/s|.1f", utilisation_percent="utilisation (%)|.1f",
+        key="case",
+        macs_per_byte="multiply-adds per byte|.1f",
+        gmacs_per_second="10\u2079 multiply-adds/s|.1f",
+        utilisation_percent="utilisation (%)|.1f",
         bound="bound by",
-    )  # fmt: skip
+    )
     dash = alt.StrokeDash("roof:N", title="measured roof").scale(range=[[1, 0], [5, 3], [2, 2]])
-    lines = alt.Chart(roof).mark_line(strokeWidth=1.6, color=PAPER).encode(
-        x=x, y=y, strokeDash=dash, tooltip=tooltips(roof="roof", gmacs_per_second="10\u2079 multiply-adds/s|.1f")
-    )  # fmt: skip
+    lines = (
+        alt.Chart(roof)
+        .mark_line(strokeWidth=1.6, color=PAPER)
+        .encode(
+            x=x, y=y, strokeDash=dash, tooltip=tooltips(roof="roof", gmacs_per_second="10\u2079 multiply-adds/s|.1f")
+        )
+    )
     return Figure(
         name,
         "throughput",
-        title if not len(memory) else f"{len(memory)} of {len(frame)} cases are bound by memory, the others by arithmetic",
-        "Multiply-adds per second that each case reaches, by multiply-adds per byte of the least traffic that any implementation has; both axes logarithmic. "
-        "Lines: what this machine reaches in a matrix product (level) and in a copy, in the cache and in the main memory (rising), as measured. Products with zero padding "
-        "are not counted; a point above the roof has an algorithm with fewer multiplications. The engines' traffic is not counted, so they are not shown.",
-        f"Scatter plot under a roof. Reached: {frame.gmacs_per_second.min():.1f} to {frame.gmacs_per_second.max():.1f} 10^9 multiply-adds per second; the roof is "
+        title
+        if not len(memory)
+        else f"{len(memory)} of {len(frame)} cases are bound by memory, the others by arithmetic",
+        "Multiply-adds per second that each case reaches, by multiply-adds per byte of the least traffic that any "
+        "implementation has; both axes logarithmic. "
+        "Lines: what this machine reaches in a matrix product (level) and in a copy, in the cache and in the main "
+        "memory (rising), as measured. Products with zero padding "
+        "are not counted; a point above the roof has an algorithm with fewer multiplications. The engines' traffic "
+        "is not counted, so they are not shown.",
+        f"Scatter plot under a roof. Reached: {frame.gmacs_per_second.min():.1f} to "
+        f"{frame.gmacs_per_second.max():.1f} 10^9 multiply-adds per second; the roof is "
         f"{rates.macs / 1e9 if rates else float('nan'):.1f}.",
-        (f"Measured: baselines/throughput/{run.name}.json (`resbench bench`), {run.created[:10]}", "After Williams, Waterman, Patterson 2009, CACM 52(4)"),
+        (
+            f"Measured: baselines/throughput/{run.name}.json (`resbench bench`), {run.created[:10]}",
+            "After Williams, Waterman, Patterson 2009, CACM 52(4)",
+        ),
         frame,
         alt.layer(lines, points(alt.Chart(frame), SERIES[:2], 50, x=x, y=y, tooltip=tips)).properties(height=320),
-        (_GPU,),
-    )  # fmt: skip
+        (GPU,),
+    )
 
 
 def _roof_row(run: TimingRun, record: TimingRecord) -> dict[str, Any] | None:
@@ -182,123 +216,42 @@ def _roof_row(run: TimingRun, record: TimingRecord) -> dict[str, Any] | None:
         return None
     macs, share = counts.macs - counts.padding, utilisation(run, record)
     return {
-        "case": label_of(record.case), "series": series_of(record.case), "key": case_name(record.case),
-        "macs_per_byte": macs / counts.least_bytes, "gmacs_per_second": macs / time / 1e9,
-        "utilisation_percent": None if share is None else 100 * share, "bound": bound(counts, rates) or "",
-    }  # fmt: skip
+        "case": label_of(record.case),
+        "series": series_of(record.case),
+        "key": case_name(record.case),
+        "macs_per_byte": macs / counts.least_bytes,
+        "gmacs_per_second": macs / time / 1e9,
+        "utilisation_percent": None if share is None else 100 * share,
+        "bound": bound(counts, rates) or "",
+    }
 
 
-def _roof(rates: Any, low: float, high: float) -> list[dict[str, Any]]:
-    """Lines from half the smallest to twice the largest intensity: the product's rate and the copies' slopes."""
-    sizes = sorted(rates.copies)
-    slopes = (
-        {
-            "copy in the cache": copy_rate(sizes[0], rates.copies),
-            "copy in main memory": copy_rate(sizes[-1], rates.copies),
-        }
-        if sizes
-        else {}
-    )
-    peak, start, end = rates.macs / 1e9, low / 8, 2 * high
-    lines = [{"roof": "matrix product", "macs_per_byte": x, "gmacs_per_second": peak} for x in (start, end)]
-    for name, slope in slopes.items():
-        knee = rates.macs / slope
-        lines += [
-            {"roof": name, "macs_per_byte": x, "gmacs_per_second": slope * x / 1e9} for x in (min(start, knee), knee)
-        ]
-    return lines
-
-
-def hardware(sources: Sources) -> Figure:
-    """Every run's times against the newest run's."""
-    name, title = "throughput-hardware", "Runs beside each other"
-    try:
-        found = runs(sources)
-    except NotMeasured:
-        return _nothing(name, title)
-    if len(found) < 2:
-        return _nothing(name, title)
-    comparison = compare(found)
-    first = _run_name(found[0])
-    names = [_run_name(run) for run in found[1:]]
-    rows = []
-    for row in comparison.rows:
-        for run, side, one in zip(names, row.sides[1:], row.against, strict=True):
-            low, high = one.interval or (None, None)
-            rows.append(
-                {
-                    "case": label_of(row.case), "series": run, "key": row.key, "ratio": one.ratio, "low": low, "high": high,
-                    "ms": None if side.seconds is None else 1e3 * side.seconds,
-                    "first_ms": None if row.sides[0].seconds is None else 1e3 * row.sides[0].seconds,
-                    "verdict": one.change.value if one.change else "none between machines",
-                }
-            )  # fmt: skip
-    frame = pd.DataFrame(rows)
-    machines = {run.fingerprint.partition("-torch")[0] for run in found}
-    means = [f"{name}: {mean.ratio:.3f}" for name, mean in zip(names, comparison.means, strict=True) if mean]
-    verdicts = ", ".join(f"{count} {verdict}" for verdict, count in frame.verdict.value_counts().items())
-    only = "" if len(machines) > 1 else " Only one machine has been measured so far: what differs is torch."
-    return Figure(
-        name,
-        "throughput",
-        _hardware_title(comparison.means, names, first),
-        f"Time of a step over that of {first}; above 1 is slower. Bars: 95 % intervals over processes; shaded: within 5 %, which is no change.{only} "
-        f"Verdicts: {verdicts}.",
-        f"Dot plot of ratios, geometric means {'; '.join(means)}. Verdicts: {verdicts}.",
-        tuple(f"Measured: baselines/throughput/{run.name}.json (`resbench bench`), {run.created[:10]}" for run in found),
-        frame,
-        _ratios(frame, [measured(name, order) for order, name in enumerate(names)], first),
-        (_GPU, *((_OTHER,) if len(machines) == 1 else ())),
-    )  # fmt: skip
-
-
-def _ratios(frame: pd.DataFrame, series: Sequence[Series], first: str) -> alt.LayerChart:
-    labels = list(dict.fromkeys(frame.case))
-    title = f"time / time of {first}"
-    scale = alt.Scale(domain=[min(0.88, frame.low.min()), max(1.12, frame.high.max())], nice=False)
-    y = alt.Y("case:N", title=None).scale(domain=labels).axis(grid=True, labelLimit=185, labelOverlap=False)
-    base = alt.Chart(frame)
-    tips = tooltips(
-        key="case", ratio="ratio|.3f", low="from|.3f", high="to|.3f", ms="time (ms)|.3f", first_ms="against (ms)|.3f", verdict="verdict"
-    )  # fmt: skip
-    band = alt.Chart(pd.DataFrame({"from": [1 / 1.05], "to": [1.05]})).mark_rect(color=PAPER, opacity=0.16)
-    same = alt.Chart(pd.DataFrame({"one": [1.0]})).mark_rule(strokeDash=[4, 3], color=PAPER)
-    return alt.layer(
-        band.encode(x=alt.X("from:Q", title=title, scale=scale), x2="to"),
-        same.encode(x=alt.X("one:Q", title=title, scale=scale)),
-        interval_bars(
-            base.transform_filter("isValid(datum.low)"),
-            series,
-            x=alt.X("low:Q", title=title, scale=scale),
-            x2="high",
-            y=y,
+def _roof(rates: Rates, high: float) -> list[dict[str, Any]]:
+    """The ends of the roof's lines: the copies' slopes from the axis up, and the product's rate to twice ``high``."""
+    sizes, peak = sorted(rates.copies), rates.macs / 1e9
+    slopes = {"copy in the cache": sizes[:1], "copy in main memory": sizes[-1:]}
+    lines, knees = [], []
+    for name, chosen in slopes.items():
+        for size in chosen:
+            rate = rates.copies[size] / 1e9
+            lines += [{"roof": name, "macs_per_byte": y / rate, "gmacs_per_second": y} for y in (_LOWEST, peak)]
+            knees.append(peak / rate)
+    return [
+        *(
+            {"roof": "matrix product", "macs_per_byte": x, "gmacs_per_second": peak}
+            for x in (min(knees, default=1.0), 2 * high)
         ),
-        points(base, series, 40, x=alt.X("ratio:Q", title=title, scale=scale), y=y, tooltip=tips),
-    ).properties(height=_ROW * len(labels))
-
-
-def _hardware_title(means: Sequence[Any], names: Sequence[str], first: str) -> str:
-    mean = means[0]
-    if mean is None:
-        return f"{names[0]} and {first} have no case in common"
-    change = 100 * (mean.ratio - 1)
-    how = f"{abs(change):.1f} % {'slower' if change > 0 else 'faster'} than" if abs(change) >= 5 else "as fast as"
-    more = f", within {max(abs(change), 0.1):.1f} %" if abs(change) < 5 else ""
-    return f"On average {names[0]} is {how} {first}{more}"
-
-
-def _run_name(run: TimingRun) -> str:
-    """``torch 2.15, cpu-epyc-9xx4``."""
-    machine, _, version = run.fingerprint.partition("-torch")
-    return f"torch {version}, {machine}" if version else Path(run.name).stem
+        *lines,
+    ]
 
 
 def _version(run: TimingRun) -> str:
     return str((run.environment.get("packages") or {}).get("torch", "unknown"))
 
 
-def _nothing(name: str, title: str) -> Figure:
-    missing = (Missing("timing runs: none recorded, or only one", _COMMAND), _GPU)
+def nothing(name: str, title: str) -> Figure:
+    """The figure where no runs are recorded."""
+    missing = (Missing("timing runs: none recorded, or only one", _COMMAND), GPU)
     return Figure(
         name,
         "throughput",

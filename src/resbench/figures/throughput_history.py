@@ -57,13 +57,15 @@ def throughput_history(sources: Sources) -> Figure:
         _NAME,
         "throughput",
         f"No change of level in {commits} commits" if not steps else f"{steps} changes of level in {commits} commits",
-        f"Time of a step at each measured commit, against the median of its case; {len(found.series)} cases, one machine each. A change of level beyond 5 % is marked by a "
+        f"Time of a step at each measured commit, against the median of its case; {len(found.series)} cases, one "
+        "machine each. A change of level beyond 5 % is marked by a "
         f"ring ({steps} here). Drag to move, wheel to zoom. {_SITE}.",
-        f"Lines of times over {commits} commits; largest distance from a case's median {spread.max():.1f} % ({worst}). {steps} changes of level.",
+        f"Lines of times over {commits} commits; largest distance from a case's median {spread.max():.1f} % "
+        f"({worst}). {steps} changes of level.",
         (line,),
         frame,
         _chart(frame),
-    )  # fmt: skip
+    )
 
 
 def _frame(found: History) -> pd.DataFrame:
@@ -75,33 +77,49 @@ def _frame(found: History) -> pd.DataFrame:
             step = changed.get(point.commit)
             rows.append(
                 {
-                    "case": label_of(series.case), "series": _KINDS.get(series.case.kind, "unit"), "key": case_name(series.case),
-                    "machine": series.machine, "commit": point.commit[:8] or point.name, "date": point.date,
-                    "ms": 1e3 * point.seconds, "relative_percent": 100 * (point.seconds / middle - 1), "processes": point.processes,
+                    "case": label_of(series.case),
+                    "series": _KINDS.get(series.case.kind, "unit"),
+                    "key": case_name(series.case),
+                    "machine": series.machine,
+                    "commit": point.commit[:8] or point.name,
+                    "date": point.date,
+                    "ms": 1e3 * point.seconds,
+                    "relative_percent": 100 * (point.seconds / middle - 1),
+                    "processes": point.processes,
                     "change": f"{step.change.value} {100 * (step.ratio - 1):+.1f} %" if step else "",
                 }
-            )  # fmt: skip
+            )
     return pd.DataFrame(rows)
 
 
-def _chart(frame: pd.DataFrame) -> alt.LayerChart:
+def _chart(frame: pd.DataFrame) -> Any:
     used = [series for series in _SERIES if series.name in set(frame.series)]
     base = alt.Chart(frame)
-    x = alt.X("date:T", title="date of the commit (UTC)").axis(labelAngle=0, grid=False)
+    x = alt.X("date:T", title="date of the commit (UTC)").scale(type="utc", padding=14).axis(labelAngle=0, grid=False)
     most = max(10.0, 1.2 * float(frame.relative_percent.abs().max()))
     y = alt.Y("relative_percent:Q", title="time against the case's median (%)").scale(domain=[-most, most])
     tips = tooltips(
-        key="case", commit="commit", date="date", ms="time per step (ms)|.3f", relative_percent="against the median (%)|+.2f",
-        processes="processes|d", machine="machine", change="change",
-    )  # fmt: skip
+        key="case",
+        commit="commit",
+        date="date",
+        ms="time per step (ms)|.3f",
+        relative_percent="against the median (%)|+.2f",
+        processes="processes|d",
+        machine="machine",
+        change="change",
+    )
     rings = base.transform_filter("datum.change != ''").mark_point(
         size=170, strokeWidth=2.4, color=VERMILLION, opacity=1
     )
-    return alt.layer(
-        lines(base, used, x=x, y=y, detail="key:N"),
-        points(base, used, 36, x=x, y=y, tooltip=tips),
-        rings.encode(x=x, y=y, tooltip=tips),
-    ).properties(height=280).interactive()  # fmt: skip
+    return (
+        alt.layer(
+            lines(base, used, x=x, y=y, detail="key:N"),
+            points(base, used, 36, x=x, y=y, tooltip=tips),
+            rings.encode(x=x, y=y, tooltip=tips),
+        )
+        .properties(height=280)
+        .interactive()
+    )
 
 
 def _empty(title: str, line: str, missing: Missing) -> Figure:

@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from resbench.figures.marks import Series, beside, colours, lines, measured, points, published, tooltips
-from resbench.figures.model import Figure, Missing
-from resbench.figures.sources import VEIT, Sources
+from resbench.figures.model import Figure
+from resbench.figures.sources import VEIT, Lacking, Sources, gathered
 from resbench.figures.theme import SKY
 from resbench.records.results import Result
 from resbench.reports.lesion_summary import by_tau
@@ -44,7 +44,7 @@ def figure_5a(sources: Sources) -> Figure:
     rows, missing = _published_deletions(paper["deletions"]), []
     for setting, network, panel in _NETWORKS:
         found = sources.attempt(setting, network, "multiple_deletion")
-        if isinstance(found, Missing):
+        if isinstance(found, Lacking):
             missing.append(found)
             continue
         errors, numbers = pooled(found), np.asarray(found[0]["k"])
@@ -59,17 +59,19 @@ def figure_5a(sources: Sources) -> Figure:
         "veit2016",
         "The error rises with the number of deleted units",
         "Test error after deleting units drawn at random, never the first of a stage. Point: median over the draws; "
-        f"thick bar: quartiles; thin line: smallest to largest. {_COMMON} Ours: 12 draws for each number, each tested on a third of the images: few for so wide a spread, so their medians jump.",
+        f"thick bar: quartiles; thin line: smallest to largest. {_COMMON} Ours: 12 draws for each number, each "
+        "tested on a third of the images: few for so wide a spread, so their medians jump.",
         _describe_5a(frame),
         (
-            f"Published: {VEIT}, figure 5(a); recomputed from the authors' raw outputs (713 runs without modules 1, 19 and 37)",
+            f"Published: {VEIT}, figure 5(a); recomputed from the authors' raw outputs (713 runs without modules 1, "
+            "19 and 37)",
             "Measured, digits: preact-54, committed checkpoint, multiple_deletion",
             "Measured, CIFAR-10: record of cifar10-public, resnet56, multiple_deletion",
         ),
         frame,
         beside([_spread_view(part, str(panel)) for panel, part in frame.groupby("panel", sort=False)], columns=3),
-        tuple(missing),
-    )  # fmt: skip
+        gathered(missing),
+    )
 
 
 def figure_5b(sources: Sources) -> Figure:
@@ -82,7 +84,7 @@ def figure_5b(sources: Sources) -> Figure:
     missing = []
     for setting, network, panel in _NETWORKS:
         found = sources.attempt(setting, network, "reordering")
-        if isinstance(found, Missing):
+        if isinstance(found, Lacking):
             missing.append(found)
             continue
         orders = [
@@ -96,19 +98,21 @@ def figure_5b(sources: Sources) -> Figure:
         "veit-fig5b",
         "veit2016",
         "The error rises as the order of the units is changed more",
-        "Test error after exchanging 1 to 10 random pairs of units of one stage, by Kendall's tau of the resulting order "
+        "Test error after exchanging 1 to 10 random pairs of units of one stage, by Kendall's tau of the resulting "
+        "order "
         f"(1: kept). Medians are over bins of tau. {_COMMON}",
         _describe_5b(frame),
         (
-            f"Published: {VEIT}, figure 5(b); medians recomputed from the authors' raw outputs (2,925 runs, bins of 0.01), "
+            f"Published: {VEIT}, figure 5(b); medians recomputed from the authors' raw outputs (2,925 runs, bins of "
+            "0.01), "
             "and as read off the figure (within 1 point)",
             "Measured, digits: preact-54, committed checkpoint, reordering",
             "Measured, CIFAR-10: record of cifar10-public, resnet56, reordering",
         ),
         frame,
         beside([_order_view(part, str(panel)) for panel, part in frame.groupby("panel", sort=False)], columns=3),
-        tuple(missing),
-    )  # fmt: skip
+        gathered(missing),
+    )
 
 
 def pooled(found: Result) -> NDArray[np.float64]:
@@ -132,23 +136,32 @@ def _published_deletions(table: Mapping[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def _spread_view(frame: pd.DataFrame, title: str) -> alt.LayerChart:
+def _spread_view(frame: pd.DataFrame, title: str) -> Any:
     base = alt.Chart(frame)
     at = alt.X("deleted:Q", title="units deleted at random (number)").axis(format="d", tickMinStep=1, grid=False)
     at = at.scale(domain=[0, 21], nice=False)
     scale = alt.Scale(domain=[0, 100])
     y = alt.Y("median_percent:Q", title="test error (%)", scale=scale)
     tips = tooltips(
-        network="network", deleted="deleted|d", draws="draws|d", smallest_percent="smallest (%)|.2f",
-        lower_quartile_percent="lower quartile (%)|.2f", median_percent="median (%)|.2f",
-        upper_quartile_percent="upper quartile (%)|.2f", largest_percent="largest (%)|.2f",
-    )  # fmt: skip
+        network="network",
+        deleted="deleted|d",
+        draws="draws|d",
+        smallest_percent="smallest (%)|.2f",
+        lower_quartile_percent="lower quartile (%)|.2f",
+        median_percent="median (%)|.2f",
+        upper_quartile_percent="upper quartile (%)|.2f",
+        largest_percent="largest (%)|.2f",
+    )
     colour = colours(_DELETED)
 
-    def rule(low: str, high: str, width: float) -> alt.Chart:
+    def rule(low: str, high: str, width: float) -> Any:
         return base.mark_rule(strokeWidth=width, opacity=0.55 if width > 2 else 0.8).encode(
-            x=at, y=alt.Y(f"{low}_percent:Q", title="test error (%)", scale=scale), y2=f"{high}_percent", color=colour, tooltip=tips
-        )  # fmt: skip
+            x=at,
+            y=alt.Y(f"{low}_percent:Q", title="test error (%)", scale=scale),
+            y2=f"{high}_percent",
+            color=colour,
+            tooltip=tips,
+        )
 
     layers = (
         rule("smallest", "largest", 1),
@@ -163,11 +176,16 @@ def _order_row(
     panel: str, series: Series, network: str, tau: float, error: float, orders: int | None = None
 ) -> dict[str, Any]:
     return {
-        "panel": panel, "series": series.name, "network": network, "kendall_tau": tau, "error_percent": error, "orders": orders,
-    }  # fmt: skip
+        "panel": panel,
+        "series": series.name,
+        "network": network,
+        "kendall_tau": tau,
+        "error_percent": error,
+        "orders": orders,
+    }
 
 
-def _order_view(frame: pd.DataFrame, title: str) -> alt.LayerChart:
+def _order_view(frame: pd.DataFrame, title: str) -> Any:
     at = alt.X("kendall_tau:Q", title="Kendall's tau of the order (1: kept)").scale(domain=[1.005, 0.72], nice=False)
     at = at.axis(grid=False, format=".2f", tickCount=5)
     y = alt.Y("error_percent:Q", title="test error (%)").scale(domain=[0, 100])

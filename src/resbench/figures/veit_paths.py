@@ -1,4 +1,4 @@
-"""Veit 2016, figures 6 and 7: how long paths are, what gradient they carry, and which are left after deletions."""
+"""Veit 2016, figures 6(b) and 6(c): what gradient paths carry, by their length."""
 
 from __future__ import annotations
 
@@ -9,17 +9,15 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from resbench.experiments.combinatorics import length_counts, remaining_curve, share_of_lengths
 from resbench.figures.marks import interval_bars, lines, measured, points, published, tooltips
-from resbench.figures.model import Figure, Missing
-from resbench.figures.sources import VEIT, Sources
-from resbench.figures.theme import BLUE, GREEN, VERMILLION, YELLOW
+from resbench.figures.model import Figure
+from resbench.figures.sources import VEIT, Lacking, Sources, gathered
+from resbench.figures.theme import YELLOW
 
-__all__ = ["figure_6a", "figure_6b", "figure_6c", "figure_7"]
+__all__ = ["figure_6b", "figure_6c"]
 
 _UNITS = 54
 _EFFECTIVE = (5, 17)
-_DELETED = (1, 10, 20)
 _NETWORKS = (
     ("digits", "preact-54", "Digits, 54 units", 0),
     ("cifar10-public", "resnet56", "CIFAR-10, 27 units", 1),
@@ -28,51 +26,6 @@ _SHOWN = 30
 """The longest path on figure 6(c)'s axis."""
 
 _LENGTH = "path length (units passed)"
-
-
-def figure_6a(sources: Sources) -> Figure:
-    """How many of the 2^54 paths have each length."""
-    del sources  # arithmetic
-    counts = length_counts(_UNITS)
-    whole = 2**_UNITS
-    frame = pd.DataFrame(
-        {
-            "length_units": range(_UNITS + 1),
-            "paths": [float(count) for count in counts],
-            "share_percent": [100.0 * count / whole for count in counts],
-            "paths_exact": [str(count) for count in counts],
-        }
-    )
-    low, high = 19, 35
-    share = 100 * float(share_of_lengths(_UNITS, low, high))
-    frame["within"] = [
-        f"{low} to {high} units" if low <= k <= high else "shorter or longer" for k in frame.length_units
-    ]
-    chart = (
-        alt.Chart(frame)
-        .mark_bar()
-        .encode(
-            x=alt.X("length_units:O", title=_LENGTH).axis(grid=False, values=list(range(0, 55, 6)), labelAngle=0),
-            y=alt.Y("paths:Q", title="paths (number)").axis(format=".1e"),
-            color=alt.Color("within:N", title=None).scale(
-                domain=[f"{low} to {high} units", "shorter or longer"], range=[BLUE, YELLOW]
-            ),
-            tooltip=tooltips(length_units="length|d", paths_exact="paths", share_percent="share (%)|.4f"),
-        )
-        .properties(height=240)
-    )  # fmt: skip
-    return Figure(
-        "veit-fig6a",
-        "veit2016",
-        "Most of the 2^54 paths pass about half of the units",
-        f"How many of the {whole:,} paths through 54 units pass each number of them: binomial coefficients, exact; the "
-        f"paper's figure shows the same formula. {share:.2f} % of them pass {low} to {high} units.",
-        f"Bar chart, a bell around 27 units with a peak of {counts[27]:,} paths. {share:.2f} % of the paths pass {low} to "
-        f"{high} units; one path passes none, one all 54.",
-        (f"Published: {VEIT}, section 5 and figure 6(a), whose formula this is", "Computed: C(54, k), integers"),
-        frame,
-        chart,
-    )  # fmt: skip
 
 
 def figure_6b(sources: Sources) -> Figure:
@@ -88,7 +41,7 @@ def figure_6b(sources: Sources) -> Figure:
     series, missing = [published(paper)], []
     for setting, network, name, order in _NETWORKS:
         found = sources.attempt(setting, network, "path_gradients")
-        if isinstance(found, Missing):
+        if isinstance(found, Lacking):
             missing.append(found)
             continue
         from resbench.experiments.paths import log_gradients
@@ -111,9 +64,13 @@ def figure_6b(sources: Sources) -> Figure:
     y_title = "gradient norm of a path (1: through no unit)"
     y = alt.Y("relative:Q", title=y_title).scale(type="log").axis(format=".0e", tickCount=8)
     tips = tooltips(
-        series="network", length_units="length|d", relative="relative|.3e", relative_low="from|.3e", relative_high="to|.3e",
+        series="network",
+        length_units="length|d",
+        relative="relative|.3e",
+        relative_low="from|.3e",
+        relative_high="to|.3e",
         gradient_norm="gradient norm|.3e",
-    )  # fmt: skip
+    )
     bars = interval_bars(
         alt.Chart(frame.dropna(subset=["relative_low"])),
         series,
@@ -127,19 +84,22 @@ def figure_6b(sources: Sources) -> Figure:
         "veit2016",
         "The gradient that a path carries shrinks exponentially with its length",
         "Mean norm of the gradient that a path of each length carries to the first unit's input, over that of the path "
-        f"through no unit; logarithmic axis. Ours: paths drawn at random from each length; bars: 95 % bootstrap intervals over the paths. The scale of "
-        "a gradient depends on the loss and the images, so only ratios are compared. Over its short paths the paper's figure has a factor of "
+        "through no unit; logarithmic axis. Ours: paths drawn at random from each length; bars: 95 % bootstrap "
+        "intervals over the paths. The scale of "
+        "a gradient depends on the loss and the images, so only ratios are compared. Over its short paths the "
+        "paper's figure has a factor of "
         f"{exponential:.2f} a unit.",
         _describe_6b(frame),
         (
-            f"Published: {VEIT}, figure 6(b): lengths 0, 1, 2 read off within 10 %, and the order of magnitude at length 33 of its inset",
+            f"Published: {VEIT}, figure 6(b): lengths 0, 1, 2 read off within 10 %, and the order of magnitude at "
+            "length 33 of its inset",
             "Measured, digits: preact-54, committed checkpoint, path_gradients",
             "Measured, CIFAR-10: record of cifar10-public, resnet56, path_gradients",
         ),
         frame,
         chart,
-        tuple(missing),
-    )  # fmt: skip
+        gathered(missing),
+    )
 
 
 def figure_6c(sources: Sources) -> Figure:
@@ -159,7 +119,7 @@ def figure_6c(sources: Sources) -> Figure:
     series, missing = [published(paper)], []
     for setting, network, name, order in _NETWORKS:
         found = sources.attempt(setting, network, "path_gradients")
-        if isinstance(found, Missing):
+        if isinstance(found, Lacking):
             missing.append(found)
             continue
         from resbench.experiments.paths import gradient_shares
@@ -170,11 +130,15 @@ def figure_6c(sources: Sources) -> Figure:
         low, high = percentile_interval(shares[1:])
         rows += [
             {
-                "series": series[-1].name, "network": network, "length_units": k, "share_percent": float(shares[0, k]),
-                "share_low": float(low[k]), "share_high": float(high[k]),
+                "series": series[-1].name,
+                "network": network,
+                "length_units": k,
+                "share_percent": float(shares[0, k]),
+                "share_low": float(low[k]),
+                "share_high": float(high[k]),
             }
             for k in range(shares.shape[1])
-        ]  # fmt: skip
+        ]
     frame = pd.DataFrame(rows)
     x = alt.X("length_units:Q", title=_LENGTH).scale(domain=[0, _SHOWN], nice=False).axis(grid=False)
     y = alt.Y("share_percent:Q", title="share of the gradient (%)")
@@ -199,69 +163,30 @@ def figure_6c(sources: Sources) -> Figure:
     chart = alt.layer(
         band, bars, lines(base, series, x=x, y=y), points(base, series, 30, x=x, y=y, tooltip=tips)
     ).properties(height=260)
-    effective = {name: _within(part) for name, part in frame.groupby("series", sort=False)}
+    effective = {str(name): _within(part) for name, part in frame.groupby("series", sort=False)}
     told = "; ".join(f"{name}: {share:.1f} %" for name, share in effective.items())
     return Figure(
         "veit-fig6c",
         "veit2016",
         "Short paths carry the gradient, although there are few of them",
-        "What all paths of a length carry together, as a share of the sum over all lengths: their number times the mean "
-        "gradient norm of one. Shaded: the paper's effective paths, 5 to 17 of 54 units (0.45 % of all paths). Bars: 95 % bootstrap "
-        "intervals over the sampled paths. Lengths above 30, which carry nothing, are in the CSV alone. A network of half the depth has shorter effective paths.",
+        "What all paths of a length carry together, as a share of the sum over all lengths: their number times the "
+        "mean "
+        "gradient norm of one. Shaded: the paper's effective paths, 5 to 17 of 54 units (0.45 % of all paths). Bars: "
+        "95 % bootstrap "
+        "intervals over the sampled paths. Lengths above 30, which carry nothing, are in the CSV alone. A network of "
+        "half the depth has shorter effective paths.",
         f"Lines of the share of the gradient by path length. Between 5 and 17 units: {told}.",
         (
-            f"Published: {VEIT}, figure 6(c); derived from lengths 0 to 2 of figure 6(b) read off within 10 % (a factor of {ratio:.3f} a "
+            f"Published: {VEIT}, figure 6(c); derived from lengths 0 to 2 of figure 6(b) read off within 10 % (a "
+            f"factor of {ratio:.3f} a "
             "unit makes the shares binomial), since of 6(c) itself only the peak is recorded: 0.483 at length 13",
             "Measured, digits: preact-54, committed checkpoint, path_gradients",
             "Measured, CIFAR-10: record of cifar10-public, resnet56, path_gradients",
         ),
         frame,
         chart,
-        tuple(missing),
-    )  # fmt: skip
-
-
-def figure_7(sources: Sources) -> Figure:
-    """The paths of each length that are left after deleting units."""
-    del sources  # arithmetic
-    rows = [
-        {"deleted_units": str(deleted), "length_units": length, "left_percent": 100.0 * float(share)}
-        for deleted in _DELETED
-        for length, share in enumerate(remaining_curve(_UNITS, deleted))
-    ]
-    frame = pd.DataFrame(rows)
-    names = [str(deleted) for deleted in _DELETED]
-    base = alt.Chart(frame)
-    x = alt.X("length_units:Q", title=_LENGTH).scale(domain=[0, 54], nice=False).axis(grid=False)
-    y = alt.Y("left_percent:Q", title="paths left (%)").scale(domain=[0, 100])
-    colour = alt.Color("deleted_units:N", title="units deleted of 54").scale(
-        domain=names, range=[BLUE, VERMILLION, GREEN]
+        gathered(missing),
     )
-    dash = alt.StrokeDash("deleted_units:N", title="units deleted of 54").scale(
-        domain=names, range=[[1, 0], [6, 3], [2, 2]]
-    )
-    tips = tooltips(deleted_units="units deleted", length_units="length|d", left_percent="paths left (%)|.4f")
-    ends = pd.DataFrame({"from": [_EFFECTIVE[0]], "to": [_EFFECTIVE[1]]})
-    band = alt.Chart(ends).mark_rect(color=YELLOW, opacity=0.18).encode(x=alt.X("from:Q"), x2="to")
-    curves = base.mark_line(strokeWidth=2).encode(x=x, y=y, color=colour, strokeDash=dash)
-    # Invisible points: what the pointer has to meet for the values.
-    hits = base.mark_point(size=60, opacity=0).encode(x=x, y=y, tooltip=tips)
-    left = {(row["deleted_units"], row["length_units"]): row["left_percent"] for row in rows}
-    told = "; ".join(
-        f"{deleted} deleted: {left[str(deleted), 5]:.2f} % of the paths of length 5, {left[str(deleted), 17]:.3g} % of length 17"
-        for deleted in _DELETED
-    )
-    return Figure(
-        "veit-fig7",
-        "veit2016",
-        "Deleting units removes long paths first",
-        "Share of the paths of each length that are left after deleting 1, 10 and 20 of 54 units: C(54 - d, x) / C(54, x), exact; "
-        "the paper's figure shows the same formula. Shaded: the effective paths, 5 to 17 units.",
-        f"Three falling curves. {told}.",
-        (f"Published: {VEIT}, figure 7, whose formula this is", "Computed: ratios of binomial coefficients, exact"),
-        frame,
-        alt.layer(band, curves, hits).properties(height=260),
-    )  # fmt: skip
 
 
 def _ratio(figure_6: Any) -> float:
@@ -280,9 +205,14 @@ def _gradient_row(
     norm: float | None = None,
 ) -> dict[str, Any]:
     return {
-        "series": series, "network": network, "length_units": length, "relative": relative, "relative_low": low,
-        "relative_high": high, "gradient_norm": norm,
-    }  # fmt: skip
+        "series": series,
+        "network": network,
+        "length_units": length,
+        "relative": relative,
+        "relative_low": low,
+        "relative_high": high,
+        "gradient_norm": norm,
+    }
 
 
 def _within(part: pd.DataFrame) -> float:
@@ -295,7 +225,7 @@ def _describe_6b(frame: pd.DataFrame) -> str:
     for name, part in frame.groupby("series", sort=False):
         values = dict(zip(part.length_units, part.relative, strict=True))
         last = max(values)
-        parts.append(f"{name}: {values[1]:.2g} at length 1, {values[last]:.1e} at length {last}")
+        parts.append(f"{name!s}: {values[1]:.2g} at length 1, {values[last]:.1e} at length {last}")
     return (
         "Gradient norm of a path over that of the path through no unit, falling in a line on a logarithmic axis. "
         + ". ".join(parts)

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from resbench.figures.marks import Series, beside, colours, interval_bars, measured, points, published, tooltips
-from resbench.figures.model import Figure, Missing
-from resbench.figures.sources import VEIT, Sources
+from resbench.figures.model import Figure
+from resbench.figures.sources import VEIT, Lacking, Sources, gathered
 from resbench.records.results import Result
 from resbench.statistics import wilson
 
@@ -55,7 +55,7 @@ def figure_3(sources: Sources) -> Figure:
     for setting, residual, plain, panel in _PANELS:
         for kind, network in (("residual", residual), ("plain", plain)):
             found = sources.attempt(setting, network, "single_deletion")
-            if isinstance(found, Missing):
+            if isinstance(found, Lacking):
                 missing.append(found)
             else:
                 rows += single_rows(found, panel, f"{kind}, measured", network)
@@ -80,8 +80,8 @@ def figure_3(sources: Sources) -> Figure:
         ),
         frame,
         beside(views),
-        tuple(missing),
-    )  # fmt: skip
+        gathered(missing),
+    )
 
 
 def figure_8(sources: Sources) -> Figure:
@@ -100,7 +100,7 @@ def figure_8(sources: Sources) -> Figure:
     for *pair, panel in _OURS:
         for network, series in zip(pair, _SERIES_8[2:], strict=True):
             found = sources.attempt("digits", network, "single_deletion")
-            if isinstance(found, Missing):
+            if isinstance(found, Lacking):
                 missing.append(found)
             else:
                 rows += single_rows(found, panel, series.name, network)
@@ -114,7 +114,8 @@ def figure_8(sources: Sources) -> Figure:
         "ones (linear decay to 0.5). Bars: 95 % Wilson intervals over the test images; dashed lines: the whole "
         "network. Published networks differ in more than the depth: pre-activation and 164 epochs against original "
         "units and 500 epochs. Ours have the same units, stochastic depth twice the epochs (54 units) or as many (9 "
-        "units: too shallow, and trained too shortly, to gain by it); the digits are another data set than the paper's.",
+        "units: too shallow, and trained too shortly, to gain by it); the digits are another data set than the "
+        "paper's.",
         _describe("Dot plots of test error by deleted unit, with constant and with stochastic depth.", frame),
         (
             f"Published: {VEIT}, figure 8; recomputed from the authors' raw outputs (20 layers: not in the paper)",
@@ -122,7 +123,7 @@ def figure_8(sources: Sources) -> Figure:
         ),
         frame,
         beside(views),
-        tuple(missing),
+        gathered(missing),
     )
 
 
@@ -147,9 +148,16 @@ def single_rows(found: Result, panel: str, series: str, network: str) -> list[di
 
 def _row(panel: str, series: str, network: str, deleted: int, error: float, whole: float) -> dict[str, Any]:
     return {
-        "panel": panel, "series": series, "network": network, "deleted": deleted, "error_percent": error,
-        "low_percent": None, "high_percent": None, "whole_percent": whole, "images": None,
-    }  # fmt: skip
+        "panel": panel,
+        "series": series,
+        "network": network,
+        "deleted": deleted,
+        "error_percent": error,
+        "low_percent": None,
+        "high_percent": None,
+        "whole_percent": whole,
+        "images": None,
+    }
 
 
 def _published(sources: Sources) -> list[dict[str, Any]]:
@@ -165,9 +173,7 @@ def _published(sources: Sources) -> list[dict[str, Any]]:
     ]
 
 
-def single_view(
-    frame: pd.DataFrame, title: str, series: tuple[Series, ...], *, scale: alt.Scale = _LINEAR
-) -> alt.LayerChart:
+def single_view(frame: pd.DataFrame, title: str, series: tuple[Series, ...], *, scale: alt.Scale = _LINEAR) -> Any:
     """Errors by the deleted unit, with intervals and the whole networks' errors as dashed lines."""
     base = alt.Chart(frame)
     last = int(frame.deleted.max())
@@ -177,14 +183,24 @@ def single_view(
         values=_TICKS if scale is _LOG else alt.Undefined
     )
     tips = tooltips(
-        network="network", deleted="deleted|d", error_percent="error (%)|.2f", low_percent="from (%)|.2f",
-        high_percent="to (%)|.2f", whole_percent="whole network (%)|.2f", images="test images|,d",
-    )  # fmt: skip
+        network="network",
+        deleted="deleted|d",
+        error_percent="error (%)|.2f",
+        low_percent="from (%)|.2f",
+        high_percent="to (%)|.2f",
+        whole_percent="whole network (%)|.2f",
+        images="test images|,d",
+    )
     whole = frame[["series", "network", "whole_percent"]].drop_duplicates()
-    lines = alt.Chart(whole).mark_rule(strokeDash=[4, 3], strokeWidth=1).encode(
-        y=alt.Y("whole_percent:Q", scale=scale), color=colours(series),
-        tooltip=tooltips(network="network", whole_percent="whole network (%)|.2f"),
-    )  # fmt: skip
+    lines = (
+        alt.Chart(whole)
+        .mark_rule(strokeDash=[4, 3], strokeWidth=1)
+        .encode(
+            y=alt.Y("whole_percent:Q", scale=scale),
+            color=colours(series),
+            tooltip=tooltips(network="network", whole_percent="whole network (%)|.2f"),
+        )
+    )
     layers = [lines, points(base, series, x=at, y=error, tooltip=tips)]
     intervals = frame.dropna(subset=["low_percent"])
     if len(intervals):
@@ -198,7 +214,7 @@ def single_view(
 def _describe(what: str, frame: pd.DataFrame) -> str:
     parts = []
     for (panel, series, network), group in frame.groupby(["panel", "series", "network"], sort=False):
-        kind = series.split(",")[0]
+        kind = str(series).split(",")[0]
         parts.append(
             f"{panel}, {kind}, {network}: whole {group.whole_percent.iloc[0]:.1f} %, after one deletion median "
             f"{group.error_percent.median():.1f} %, from {group.error_percent.min():.1f} to "
