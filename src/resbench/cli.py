@@ -18,6 +18,7 @@ from resbench.commands.compare import compare
 from resbench.commands.doctor import doctor
 from resbench.commands.export import export_app
 from resbench.commands.faults import faults
+from resbench.commands.figure import figure
 from resbench.commands.history import history
 from resbench.commands.lesion import lesion
 from resbench.commands.measure import measure
@@ -54,7 +55,7 @@ app = typer.Typer(
 )
 claims_app = typer.Typer(help="The catalogue of claims.", invoke_without_command=True, rich_markup_mode=None)
 app.add_typer(claims_app, name="claims")
-for command in (lesion, paths, measure, train, bench, ab, compare, history, doctor, faults):
+for command in (lesion, paths, measure, train, bench, ab, compare, history, doctor, faults, figure):
     app.command()(command)
 app.add_typer(export_app, name="export")
 app.add_typer(records_app, name="records")

@@ -16,7 +16,7 @@ from resbench.figures.model import Builder, Figure, Missing
 if TYPE_CHECKING:
     from resbench.figures.sources import Sources
 
-__all__ = ["FIGURES", "Figure", "Missing", "build"]
+__all__ = ["FIGURES", "Figure", "Missing", "build", "check_name"]
 
 
 def _builder(module: str, function: str) -> Builder:
@@ -55,14 +55,19 @@ FIGURES: Final[Mapping[str, Builder]] = {
 """Every figure by name, in the order of the page."""
 
 
+def check_name(name: str) -> None:
+    """Raises: UserError where there is no figure of this name, with the nearest."""
+    if name not in FIGURES:
+        close = difflib.get_close_matches(name, FIGURES, 1, 0.4)
+        hint = f"did you mean {close[0]}? " if close else ""
+        raise UserError(f"no figure {name!r}; {hint}`resbench figure --list` shows them all")
+
+
 def build(name: str, sources: Sources) -> Figure:
     """Draw one figure.
 
     Raises:
         UserError: there is no figure of this name, or a record that it needs is damaged.
     """
-    if name not in FIGURES:
-        close = difflib.get_close_matches(name, FIGURES, 1, 0.4)
-        hint = f"did you mean {close[0]}? " if close else ""
-        raise UserError(f"no figure {name!r}; {hint}`resbench figure --list` shows them all")
+    check_name(name)
     return FIGURES[name](sources)

@@ -89,7 +89,7 @@ def curves(sources: Sources) -> Figure:
     return Figure(
         "he-curves",
         "he2016",
-        "At 108 units pre-activation learns at once, original units hardly; so do shortcuts other than the identity",
+        "Pre-activation learns at once at 108 units; shortcuts other than the identity hardly learn at 54",
         "Training loss (mean cross-entropy of the epoch's mini-batches, augmented) by epoch, of one network each, on a "
         "logarithmic axis (losses above 10 stand at 10); the two halves of the data averaged where both were "
         "trained. Point at a line for its network. The digits are another data "

@@ -32,10 +32,7 @@ _OTHERS = (
 def interactions(sources: Sources) -> Figure:
     """The matrix d(i, j) - d(i) - d(j) of the increases d of the test error."""
     found = sources.attempt("digits", _NETWORK, "pair_deletion")
-    name, title = (
-        "lesion-interactions",
-        "Deletions of the first units hurt each other's effect; most others simply add up",
-    )
+    name, title = "lesion-interactions", "How far the effects of two deletions add up"
     sources_line = f"Measured, digits: {_NETWORK}, committed checkpoint, pair_deletion (published: nothing of the kind)"
     if isinstance(found, Lacking):
         return Figure(

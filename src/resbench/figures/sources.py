@@ -49,11 +49,13 @@ class Lacking(Missing):
 class Sources:
     """The numbers that figures read; ``run``: whose labs measure, once, or read what is recorded.
 
-    ``measure``: False to find out what there is without measuring; what could be measured here is then ``at_hand``.
+    ``measure``: False to find out what there is without measuring; what could be measured here is
+    then ``at_hand``, in the order in which it was asked for.
     """
 
     def __init__(self, run: Run, *, measure: bool = True):
         self.run, self._measure = run, measure
+        self.at_hand: list[Lacking] = []
 
     def result(self, setting: str, network: str, experiment: str) -> Result:
         """What an experiment gave, measured now from a committed checkpoint or read from a record.
@@ -76,7 +78,10 @@ class Sources:
             except NotMeasured:
                 pass
         what = f"{SETTINGS.get(setting, setting)}, {network}, {experiment.replace('_', ' ')}: {why}"
-        return Lacking(what, command_for(setting, network), setting, network, experiment, at_hand)
+        lacking = Lacking(what, command_for(setting, network), setting, network, experiment, at_hand)
+        if at_hand:
+            self.at_hand.append(lacking)
+        return lacking
 
     def _unmeasured(self, setting: str) -> bool:
         """Whether this setting's networks would be measured, and are not to be."""
