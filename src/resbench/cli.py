@@ -20,6 +20,7 @@ from resbench.commands.diff import diff
 from resbench.commands.doctor import doctor
 from resbench.commands.export import export_app
 from resbench.commands.faults import faults
+from resbench.commands.figure import figure
 from resbench.commands.history import history
 from resbench.commands.lesion import lesion
 from resbench.commands.measure import measure
@@ -57,7 +58,22 @@ app = typer.Typer(
 )
 claims_app = typer.Typer(help="The catalogue of claims.", invoke_without_command=True, rich_markup_mode=None)
 app.add_typer(claims_app, name="claims")
-for command in (lesion, paths, measure, train, bench, ab, compare, history, doctor, faults, diff, badge, report):
+for command in (
+    lesion,
+    paths,
+    measure,
+    train,
+    bench,
+    ab,
+    compare,
+    history,
+    doctor,
+    faults,
+    diff,
+    badge,
+    figure,
+    report,
+):
     app.command()(command)
 app.add_typer(export_app, name="export")
 app.add_typer(records_app, name="records")

@@ -36,6 +36,7 @@ __all__ = [
     "deletion_plans",
     "duplication",
     "multiple_deletion",
+    "pair_deletion",
     "prepared",
     "reordering",
     "single_deletion",
@@ -201,6 +202,22 @@ def single_deletion(member: Member | UserMember) -> dict[str, Any]:
     """
     parts, data = prepared(member)
     return {"wrong": parts.wrong(deletion_plans(parts), data), **parts.describe()}
+
+
+def pair_deletion(member: Member | UserMember) -> dict[str, Any]:
+    """Delete every two of the tested steps.
+
+    Returns ``wrong``: booleans ``(1 + steps + pairs, images)``, the whole network, each step alone, each pair;
+    ``pairs``: ints ``(pairs, 2)``, positions among the tested steps.
+    """
+    parts, data = prepared(member)
+    tested = parts.tested
+    pairs = [(i, j) for i in range(len(tested)) for j in range(i + 1, len(tested))]
+    both = [deleted(parts.count, [tested[i], tested[j]]) for i, j in pairs]
+    return {
+        "wrong": parts.wrong([*deletion_plans(parts), *both], data),
+        "pairs": np.array(pairs, dtype=np.int64).reshape(-1, 2),
+    }
 
 
 def deletion_plans(parts: Lesionable) -> list[Plan]:

@@ -7,11 +7,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
-import pandas as pd
 
 from resbench.figures.theme import BLUE, GREEN, PAPER, PURPLE, VERMILLION
 
-__all__ = ["Series", "beside", "channels", "interval_bars", "measured", "points", "published", "tooltips"]
+__all__ = [
+    "Series",
+    "beside",
+    "channels",
+    "colours",
+    "interval_bars",
+    "lines",
+    "measured",
+    "points",
+    "published",
+    "tooltips",
+]
 
 _COLOURS = (BLUE, VERMILLION, GREEN, PURPLE)
 _SHAPES = ("circle", "triangle-up", "square", "diamond")
@@ -63,28 +73,36 @@ def tooltips(**titled: str) -> list[alt.Tooltip]:
     return found
 
 
-def points(base: alt.Chart, series: Sequence[Series], size: int = 42, **encoding: Any) -> alt.Chart:
+def points(base: alt.Chart, series: Sequence[Series], size: int = 42, **encoding: Any) -> Any:
     """A mark of its series for every row."""
-    return base.mark_point(size=size, strokeWidth=1.4).encode(**channels(series), **encoding)
+    return base.mark_point(size=size, strokeWidth=1.4, opacity=1).encode(**channels(series), **encoding)
 
 
-def interval_bars(base: alt.Chart, series: Sequence[Series], **encoding: Any) -> alt.Chart:
-    """A thin bar for every interval, without a legend of its own."""
-    names = [one.name for one in series]
-    colour = alt.Stroke("series:N").scale(domain=names, range=[one.colour for one in series]).legend(None)
-    return base.mark_rule(strokeWidth=1, opacity=0.75).encode(stroke=colour, **encoding)
+def colours(series: Sequence[Series]) -> Any:
+    """The colour of a series' lines and bars: by conditions, since a scale of their own would take the points' "
+    "legend."""
+    first, *others = series
+    chosen = alt.when(alt.datum.series == first.name).then(alt.value(first.colour))
+    for one in others:
+        chosen = chosen.when(alt.datum.series == one.name).then(alt.value(one.colour))
+    return chosen
 
 
-def beside(views: Sequence[alt.Chart | alt.LayerChart], *, columns: int = 2, room: int = 70, **shared: Any) -> Any:
+def interval_bars(base: alt.Chart, series: Sequence[Series], **encoding: Any) -> Any:
+    """A thin bar for every interval."""
+    return base.mark_rule(strokeWidth=1.2).encode(color=colours(series), **encoding)
+
+
+def lines(base: alt.Chart, series: Sequence[Series], width: float = 1.0, **encoding: Any) -> Any:
+    """A line for every series, that of published values dashed."""
+    dashed = alt.FieldOneOfPredicate("series", [one.name for one in series if one.dash])
+    dash = alt.when(dashed).then(alt.value([4, 3])).otherwise(alt.value([1, 0]))
+    encoding = {"detail": "series:N", **encoding}
+    return base.mark_line(strokeWidth=width).encode(color=colours(series), strokeDash=dash, **encoding)
+
+
+def beside(views: Sequence[Any], *, columns: int = 2, room: int = 70, **shared: Any) -> Any:
     """Views side by side, ``room`` pixels each beside the plot; scales are shared where ``shared`` says so."""
     together = alt.concat(*views, columns=columns)
     scales: dict[str, Any] = {"fill": "shared", "stroke": "shared", "shape": "shared", **shared}
     return together.resolve_scale(**scales).properties(usermeta={"room": room})
-
-
-def rows(frame: pd.DataFrame, **where: Any) -> pd.DataFrame:
-    """The rows of ``frame`` whose columns have these values."""
-    chosen = frame
-    for column, value in where.items():
-        chosen = chosen[chosen[column] == value]
-    return chosen

@@ -12,9 +12,20 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 __all__ = [
-    "BLUE", "GREEN", "NARROW", "PAPER", "PURPLE", "SKY", "VERMILLION", "YELLOW", "Mode", "fitted", "palette",
-    "specification", "themed",
-]  # fmt: skip
+    "BLUE",
+    "GREEN",
+    "NARROW",
+    "PAPER",
+    "PURPLE",
+    "SKY",
+    "VERMILLION",
+    "YELLOW",
+    "Mode",
+    "fitted",
+    "palette",
+    "specification",
+    "themed",
+]
 
 Mode = Literal["page", "light", "dark"]
 
@@ -28,7 +39,11 @@ PAPER = "#808080"
 NARROW = 640
 """Pixels; below, views stand below each other and legends have one column."""
 
+_WIDE = 900
 _GAP = 24
+_PLOT = 200
+"""Pixels: with less, a plot beside others is too narrow."""
+
 _PALETTES: Mapping[str, Mapping[str, str]] = {
     "page": {"text": "var(--fg)", "muted": "var(--muted)", "grid": "var(--grid)", "background": "transparent"},
     "light": {"text": "#1b1f24", "muted": "#57606a", "grid": "#d8dee4", "background": "#ffffff"},
@@ -63,20 +78,27 @@ def specification(chart: Any, mode: Mode = "page", *, width: int | None = None) 
 def fitted(spec: Mapping[str, Any], width: int) -> dict[str, Any]:
     """A specification for a picture ``width`` pixels wide; ``fit.js`` does the same.
 
-    ``usermeta.room``: of a concat, the pixels that a view takes beside its plot.
+    ``usermeta.room``: of a concat, the pixels that a view takes beside its plot; ``usermeta.most``: what a single view
+    is not wider than.
     """
     made = copy.deepcopy(dict(spec))
-    narrow = width < NARROW
-    made.setdefault("config", {}).setdefault("legend", {})["columns"] = 1 if narrow else 3
+    meta = made.get("usermeta", {})
+    width = min(width, int(meta.get("most", width)))
+    made.setdefault("config", {}).setdefault("legend", {})["columns"] = legend_columns(width)
     if "concat" not in made:
         return {**made, "width": width, "autosize": {"type": "fit-x", "contains": "padding"}}
-    columns = 1 if narrow else int(made.get("columns", 2))
-    room = int(made.get("usermeta", {}).get("room", 60))
+    room = int(meta.get("room", 60))
+    columns = max(1, min(int(made.get("columns", 2)), (width + _GAP) // (room + _PLOT + _GAP)))
     each = max((width - (columns - 1) * _GAP) // columns - room, 60)
     made["columns"] = columns
     for view in made["concat"]:
         view["width"] = each
     return made
+
+
+def legend_columns(width: int) -> int:
+    """How many entries of a legend stand beside each other."""
+    return 1 if width < NARROW else 2 if width < _WIDE else 4
 
 
 def _config(colour: Mapping[str, str]) -> dict[str, Any]:
@@ -85,19 +107,34 @@ def _config(colour: Mapping[str, str]) -> dict[str, Any]:
     return {
         "font": _FONT,
         "axis": {
-            "labelColor": muted, "labelFontSize": 11, "gridColor": grid, "domainColor": muted, "tickColor": muted,
-            "labelLimit": 260, "labelOverlap": True, **title,
+            "labelColor": muted,
+            "labelFontSize": 11,
+            "gridColor": grid,
+            "domainColor": muted,
+            "tickColor": muted,
+            "labelLimit": 260,
+            "labelOverlap": "greedy",
+            "labelSeparation": 6,
+            "labelFlush": False,
+            **title,
         },
         "header": {"labelColor": text, "labelFontSize": 12, **title},
         "legend": {
-            "orient": "top", "direction": "horizontal", "labelColor": text, "labelFontSize": 11, "labelLimit": 320,
-            "symbolSize": 70, "symbolStrokeWidth": 1.5, **title,
+            "orient": "top",
+            "direction": "horizontal",
+            "labelColor": text,
+            "labelFontSize": 11,
+            "labelLimit": 320,
+            "symbolSize": 70,
+            "symbolStrokeWidth": 1.5,
+            **title,
         },
         "title": {"color": text, "fontSize": 12.5, "anchor": "start", "subtitleColor": muted, "fontWeight": "bold"},
         "text": {"color": text, "fontSize": 11},
+        "rule": {"color": muted},
         "view": {"stroke": grid},
         "concat": {"spacing": _GAP},
-    }  # fmt: skip
+    }
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

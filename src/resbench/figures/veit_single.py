@@ -8,13 +8,13 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from resbench.figures.marks import Series, beside, interval_bars, measured, points, published, tooltips
-from resbench.figures.model import Figure, Missing
-from resbench.figures.sources import Sources
+from resbench.figures.marks import Series, beside, colours, interval_bars, measured, points, published, tooltips
+from resbench.figures.model import Figure
+from resbench.figures.sources import VEIT, Lacking, Sources, gathered
 from resbench.records.results import Result
 from resbench.statistics import wilson
 
-__all__ = ["figure_3"]
+__all__ = ["figure_3", "figure_8"]
 
 _SERIES = (
     published("residual, published", 0),
@@ -29,6 +29,24 @@ _PANELS = (
 )
 _PUBLISHED = "CIFAR-10, 110 layers (published)"
 
+_TICKS = [1, 2, 5, 10, 20, 50, 100]
+_LINEAR, _LOG = alt.Scale(domain=[0, 100]), alt.Scale(type="log", domain=[0.8, 100], clamp=True)
+
+_PAPERS = (
+    ("resnet110-preact", "resnet110-stochastic", "CIFAR-10, 54 units (published)"),
+    ("resnet20-preact", "resnet20-stochastic", "CIFAR-10, 9 units (published)"),
+)
+_OURS = (
+    ("post-54", "post-54-stochastic", "Digits, 54 units (measured)"),
+    ("post-9", "post-9-stochastic", "Digits, 9 units (measured)"),
+)
+_SERIES_8 = (
+    published("constant depth, published", 0),
+    published("stochastic depth, published", 1),
+    measured("constant depth, measured", 0),
+    measured("stochastic depth, measured", 1),
+)
+
 
 def figure_3(sources: Sources) -> Figure:
     """Deleting one unit of a residual network, and one layer of a plain one."""
@@ -37,7 +55,7 @@ def figure_3(sources: Sources) -> Figure:
     for setting, residual, plain, panel in _PANELS:
         for kind, network in (("residual", residual), ("plain", plain)):
             found = sources.attempt(setting, network, "single_deletion")
-            if isinstance(found, Missing):
+            if isinstance(found, Lacking):
                 missing.append(found)
             else:
                 rows += single_rows(found, panel, f"{kind}, measured", network)
@@ -53,17 +71,60 @@ def figure_3(sources: Sources) -> Figure:
         "are another data set than the paper's: 1,797 images of 8x8 pixels, tested by two networks, one a half. The "
         "CIFAR-10 networks were trained by others, 10,000 test images. The first units and those that halve the "
         "image cost most; so does any unit of a shallow network.",
-        _describe_3(frame),
+        _describe("Dot plots of test error by deleted unit or layer.", frame),
         (
-            "Published: Veit, Wilber, Belongie 2016, arXiv:1605.06431v2, figure 3; numbers recomputed from the authors' "
-            "raw outputs, the plain network's whole error (8.5 %) read off the figure",
+            f"Published: {VEIT}, figure 3; numbers recomputed from the authors' raw outputs, the plain network's whole "
+            "error (8.5 %) read off the figure",
             "Measured, digits: preact-54 and vgg-15, committed checkpoints",
             "Measured, CIFAR-10: records of cifar10-public (resnet56, resnet20, plain56, plain20), single_deletion",
         ),
         frame,
         beside(views),
-        tuple(missing),
-    )  # fmt: skip
+        gathered(missing),
+    )
+
+
+def figure_8(sources: Sources) -> Figure:
+    """Deleting one unit of a network that was trained with stochastic depth."""
+    deletion = sources.published("veit2016")["deletion"]
+    rows: list[dict[str, Any]] = []
+    for constant, stochastic, panel in _PAPERS:
+        for network, series in ((constant, _SERIES_8[0]), (stochastic, _SERIES_8[1])):
+            table = deletion[network]
+            rows += [
+                _row(panel, series.name, network, unit, error, table["baseline"])
+                for unit, error in enumerate(table["errors"], start=1)
+            ]
+    missing = []
+    sources.prepare("digits", [(network, "single_deletion") for *pair, _ in _OURS for network in pair])
+    for *pair, panel in _OURS:
+        for network, series in zip(pair, _SERIES_8[2:], strict=True):
+            found = sources.attempt("digits", network, "single_deletion")
+            if isinstance(found, Lacking):
+                missing.append(found)
+            else:
+                rows += single_rows(found, panel, series.name, network)
+    frame = pd.DataFrame(rows)
+    views = [single_view(part, str(panel), _SERIES_8, scale=_LOG) for panel, part in frame.groupby("panel", sort=False)]
+    return Figure(
+        "veit-fig8",
+        "veit2016",
+        "Trained with stochastic depth, a deep network depends less on its first units",
+        "Test error (logarithmic axis) after deleting each unit, for networks trained with all units and with random "
+        "ones (linear decay to 0.5). Bars: 95 % Wilson intervals over the test images; dashed lines: the whole "
+        "network. Published networks differ in more than the depth: pre-activation and 164 epochs against original "
+        "units and 500 epochs. Ours have the same units, stochastic depth twice the epochs (54 units) or as many (9 "
+        "units: too shallow, and trained too shortly, to gain by it); the digits are another data set than the "
+        "paper's.",
+        _describe("Dot plots of test error by deleted unit, with constant and with stochastic depth.", frame),
+        (
+            f"Published: {VEIT}, figure 8; recomputed from the authors' raw outputs (20 layers: not in the paper)",
+            "Measured, digits: post-54, post-54-stochastic, post-9, post-9-stochastic, committed checkpoints",
+        ),
+        frame,
+        beside(views),
+        gathered(missing),
+    )
 
 
 def single_rows(found: Result, panel: str, series: str, network: str) -> list[dict[str, Any]]:
@@ -87,9 +148,16 @@ def single_rows(found: Result, panel: str, series: str, network: str) -> list[di
 
 def _row(panel: str, series: str, network: str, deleted: int, error: float, whole: float) -> dict[str, Any]:
     return {
-        "panel": panel, "series": series, "network": network, "deleted": deleted, "error_percent": error,
-        "low_percent": None, "high_percent": None, "whole_percent": whole, "images": None,
-    }  # fmt: skip
+        "panel": panel,
+        "series": series,
+        "network": network,
+        "deleted": deleted,
+        "error_percent": error,
+        "low_percent": None,
+        "high_percent": None,
+        "whole_percent": whole,
+        "images": None,
+    }
 
 
 def _published(sources: Sources) -> list[dict[str, Any]]:
@@ -105,39 +173,51 @@ def _published(sources: Sources) -> list[dict[str, Any]]:
     ]
 
 
-def single_view(frame: pd.DataFrame, title: str, series: tuple[Series, ...], *, top: float = 100.0) -> alt.LayerChart:
+def single_view(frame: pd.DataFrame, title: str, series: tuple[Series, ...], *, scale: alt.Scale = _LINEAR) -> Any:
     """Errors by the deleted unit, with intervals and the whole networks' errors as dashed lines."""
     base = alt.Chart(frame)
     last = int(frame.deleted.max())
     at = alt.X("deleted:Q", title="deleted unit or layer (number)").scale(domain=[0, last + 1], nice=False)
     at = at.axis(format="d", tickMinStep=1, grid=False)
-    error = alt.Y("error_percent:Q", title="test error (%)").scale(domain=[0, top])
+    error = alt.Y("error_percent:Q", title="test error (%)", scale=scale).axis(
+        values=_TICKS if scale is _LOG else alt.Undefined
+    )
     tips = tooltips(
-        network="network", deleted="deleted|d", error_percent="error (%)|.2f", low_percent="from (%)|.2f",
-        high_percent="to (%)|.2f", whole_percent="whole network (%)|.2f", images="test images|,d",
-    )  # fmt: skip
+        network="network",
+        deleted="deleted|d",
+        error_percent="error (%)|.2f",
+        low_percent="from (%)|.2f",
+        high_percent="to (%)|.2f",
+        whole_percent="whole network (%)|.2f",
+        images="test images|,d",
+    )
     whole = frame[["series", "network", "whole_percent"]].drop_duplicates()
-    names = [one.name for one in series]
-    colour = alt.Stroke("series:N").scale(domain=names, range=[one.colour for one in series]).legend(None)
-    lines = alt.Chart(whole).mark_rule(strokeDash=[4, 3], strokeWidth=1).encode(
-        y=alt.Y("whole_percent:Q"), stroke=colour,
-        tooltip=tooltips(network="network", whole_percent="whole network (%)|.2f"),
-    )  # fmt: skip
+    lines = (
+        alt.Chart(whole)
+        .mark_rule(strokeDash=[4, 3], strokeWidth=1)
+        .encode(
+            y=alt.Y("whole_percent:Q", scale=scale),
+            color=colours(series),
+            tooltip=tooltips(network="network", whole_percent="whole network (%)|.2f"),
+        )
+    )
     layers = [lines, points(base, series, x=at, y=error, tooltip=tips)]
     intervals = frame.dropna(subset=["low_percent"])
     if len(intervals):
-        bars = interval_bars(alt.Chart(intervals), series, x=at, y=alt.Y("low_percent:Q"), y2="high_percent")
+        bars = interval_bars(
+            alt.Chart(intervals), series, x=at, y=alt.Y("low_percent:Q", scale=scale), y2="high_percent"
+        )
         layers.insert(1, bars)
     return alt.layer(*layers).properties(title=title, height=230)
 
 
-def _describe_3(frame: pd.DataFrame) -> str:
+def _describe(what: str, frame: pd.DataFrame) -> str:
     parts = []
     for (panel, series, network), group in frame.groupby(["panel", "series", "network"], sort=False):
-        kind = series.split(",")[0]
+        kind = str(series).split(",")[0]
         parts.append(
-            f"{panel}, {kind} network {network}: whole {group.whole_percent.iloc[0]:.1f} %, after one deletion median "
+            f"{panel}, {kind}, {network}: whole {group.whole_percent.iloc[0]:.1f} %, after one deletion median "
             f"{group.error_percent.median():.1f} %, from {group.error_percent.min():.1f} to "
             f"{group.error_percent.max():.1f} %"
         )
-    return "Dot plots of test error by deleted unit. " + ". ".join(parts) + "."
+    return f"{what} {'. '.join(parts)}."
