@@ -14,6 +14,7 @@ from typing import Any
 from resbench.claims.model import Claim
 from resbench.figures.model import Figure, Missing
 from resbench.judge import Status, Verdict, exit_code, summary
+from resbench.reports.margins import nearest, size_text
 from resbench.reports.page.rows import Context, Row, row_of
 from resbench.reports.verdicts import EXPLAINED, by_reason, counts, grouped, label
 from resbench.reports.words import clean
@@ -48,6 +49,7 @@ _GALLERIES = (
     ("throughput", "Throughput"),
     ("faults", "Faults"),
 )
+_NEAREST = 6
 _ICON = (
     "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'><path d='M2 8h12M5 8c0-5 6-5 6 0' fill='none'"
     " stroke='#009e73' stroke-width='2'/></svg>"
@@ -137,6 +139,7 @@ def html(page: Page) -> str:
             ("reading", "How to read"),
         ],
         answer=answer,
+        nearest=_nearest(page.verdicts),
         failing=[row for group in groups for row in group.failing],
         made=page.made,
         groups=groups,
@@ -173,6 +176,13 @@ def verdict_sentence(verdicts: Sequence[Verdict]) -> Mapping[str, str]:
     rest = f"{unmeasured} more {verb} not measured, and count{'s' if unmeasured == 1 else ''} for nothing."
     rest = rest if unmeasured and judged else ""
     return {"tone": tone, "sentence": sentence, "rest": rest}
+
+
+def _nearest(verdicts: Sequence[Verdict]) -> list[tuple[str, str]]:
+    """The sampled claims that hold with the least room: name, and how much."""
+    sampled = [(one, margin) for one, _, margin in nearest(verdicts) if margin.half_width]
+    holding = [(one, margin) for one, margin in sampled if one.status is Status.HOLDS]
+    return [(f"{one.id}@{one.setting}", size_text(margin)) for one, margin in holding[:_NEAREST]]
 
 
 def _drawn(figures: Sequence[Figure], group: str) -> list[_Drawn]:

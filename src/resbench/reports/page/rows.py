@@ -11,6 +11,7 @@ from resbench.claims.model import Claim, Expectation, Order, Rank, Ratio
 from resbench.judge import Check, Status, Verdict
 from resbench.reports.board import compact_expected, compact_measured
 from resbench.reports.catalogue import ORIGINS, PROVENANCE, alarms_text, effects_text, in_words
+from resbench.reports.margins import room_text, size_text
 from resbench.reports.page.strips import Strip, strip_of
 from resbench.reports.verdicts import label, measured_text, remark, unit_of
 from resbench.reports.words import place, unit_suffix
@@ -159,6 +160,9 @@ def _check_view(
         strip = strip_of(expectation.compare, judgement.measured, judgement.interval, plain, seeds)
         origin, why, paper_value = ORIGINS[expectation.origin], expectation.why, expectation.paper_value
         powers = context.powers.get(verdict.id, {}).get(verdict.setting, ())
+        if (margin := judgement.margin) is not None:
+            room = room_text(margin, judgement.expected, check.unit)
+            facts.append(("margin", ", ".join(part for part in (room, size_text(margin)) if part)))
         facts += effects_text(expectation, powers[index] if index < len(powers) else ())
     expected = in_words(expectation.compare, unit_suffix(expectation.unit)) if expectation else judgement.expected
     params = ", ".join(f"{key}={value!r}" for key, value in check.params.items())
