@@ -17,6 +17,8 @@ import msgspec
 import numpy as np
 import torch
 
+from benchmarks import fuzz_judged
+
 ROOT = Path(__file__).resolve().parents[1]
 
 __all__ = ["FORMATS", "Format", "plain"]
@@ -411,31 +413,6 @@ def _read_times(path: Path) -> object:
     return run
 
 
-# --- runs of the claims ---------------------------------------------------------------------------------------------
-
-
-def _judged(folder: Path) -> Path:
-    from tests.reports.report_samples import board
-
-    from resbench.reports import to_json
-
-    (folder / "verdicts.json").write_text(to_json(board()[1], {"python": "3.11.7", "packages": {"torch": "2.15.0"}}))
-    return folder / "verdicts.json"
-
-
-def _read_judged(path: Path) -> object:
-    """Read, compared with itself, and made a badge of."""
-    from resbench.judging.changes import changes_of
-    from resbench.judging.recorded import read_run
-    from resbench.reports.badge import badge_svg
-    from resbench.reports.changes import changes_json, changes_markdown, changes_table
-
-    run = read_run(path)
-    changes = changes_of(run, run)
-    changes_json(changes, ("a", run), ("b", run))
-    return changes_table(changes, "a", "b"), changes_markdown(changes, "a", "b"), badge_svg(run)
-
-
 _OURS = "SHA-256 over all that the file says"
 
 FORMATS: tuple[Format, ...] = (
@@ -460,7 +437,9 @@ FORMATS: tuple[Format, ...] = (
     Format("user's .safetensors", "", _users("net.safetensors", _safetensors), _read_users),
     Format("user's .pt", "", _users("net.pt", torch.save), _read_users),
     Format("user's .pt of old", "", _users("net.pt", _legacy), _read_users),
-    Format("verdicts of a run", "", _judged, _read_judged),
+    Format("verdicts of a run", "", fuzz_judged.run, fuzz_judged.read_run),
+    Format("waivers.toml", "", fuzz_judged.waivers, fuzz_judged.read_waivers),
+    Format("kill matrix", "", fuzz_judged.kill_matrix, fuzz_judged.read_kill_matrix),
     Format("npz of images", "", _npz(np.savez), _read_npz),
     Format("npz of images, compressed", "", _npz(np.savez_compressed), _read_npz),
     Format("pace.json", "", _pace, _read_pace),
