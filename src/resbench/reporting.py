@@ -40,17 +40,19 @@ def terminal_width() -> int:
 def show(report: Report, format: str, out: Path | None) -> None:
     """Print the report, and write it to the folder ``out`` as JSON, JUnit and Markdown.
 
+    The written JSON says when the claims were judged; what is printed is the same whenever the verdicts are.
+
     Raises:
         UserError: the folder cannot be written.
     """
     seconds = time.perf_counter() - report.started
     if out is not None:
         for form, name in _FILES:
-            write_atomically(out / name, _rendered(report, form, seconds).encode())
+            write_atomically(out / name, _rendered(report, form, seconds, dated=True).encode())
     print(_rendered(report, format, seconds))
 
 
-def _rendered(report: Report, form: str, seconds: float) -> str:
+def _rendered(report: Report, form: str, seconds: float, *, dated: bool = False) -> str:
     import datetime
 
     from resbench.reports import junit, markdown, table, to_json
@@ -59,7 +61,7 @@ def _rendered(report: Report, form: str, seconds: float) -> str:
     verdicts, waivers, record = report.verdicts, report.waivers, report.sequential
     timestamp = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=seconds)
     if form == "json":
-        at = timestamp.isoformat(timespec="seconds")
+        at = timestamp.isoformat(timespec="seconds") if dated else ""
         return to_json(verdicts, report.environment, record, waivers, at)
     if form == "junit":
         return junit(verdicts, seconds=seconds, timestamp=timestamp, sequential=record, waivers=waivers)
