@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from importlib.resources import files
 
+import jsonschema
 from tests.judging.run_samples import check, run, verdict
 
 from resbench.judging.changes import changes_of
@@ -140,6 +142,16 @@ def test_json() -> None:
     ]
     assert {"name": "python", "before": "3.11.7", "after": "3.13"} in found["environment"]
     assert found["same"] == 3
+
+
+def test_json_is_of_its_schema() -> None:
+    schema = json.loads((files("resbench") / "schemas" / "diff.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    exact = run(verdict("veit-one", "HOLDS", check([1, 2], 1.0)))
+    later = run(verdict("veit-one", "HOLDS", check([1, 3], None)))
+    for before, after in ((BEFORE, AFTER), (AFTER, BEFORE), (exact, later), (run(), run())):
+        found = json.loads(changes_json(changes_of(before, after), ("a", before), ("b", after)))
+        jsonschema.validate(found, schema, cls=jsonschema.Draft202012Validator)
 
 
 def test_annotations() -> None:
