@@ -162,6 +162,11 @@ def test_no_result_is_no_move() -> None:
     assert moved(check(5.0), check(None, None)) == ()
 
 
+def test_of_a_verdict_that_flipped_no_move_is_told() -> None:
+    found = changed(verdict("a-b", "HOLDS", check(5.0, 1.0)), verdict("a-b", "VIOLATED", check(3.0, -1.0)))
+    assert (found.moved, len(found.worse)) == ((), 1)
+
+
 def test_only_what_asks_the_same_is_compared() -> None:
     """Else it is said that it does not; a verdict without any expectations has none to differ."""
     for other in ({"expected": ">= 3"}, {"params": {"network": "plain"}}, {"quantity": "lesions.two"}, {"unit": "1"}):

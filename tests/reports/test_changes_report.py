@@ -35,7 +35,8 @@ CHANGES = changes_of(BEFORE, AFTER)
 
 def test_the_first_line_says_how_much() -> None:
     assert headline(CHANGES) == (
-        "2 claims became worse, 1 better, 1 new; 1 waiver newly fails the run; 1 margin moved; 3 verdicts are the same"
+        "2 claims became worse, 1 better, 1 new; 1 waiver newly fails the run; 1 margin or value moved; "
+        "3 verdicts are the same"
     )
     assert headline(changes_of(BEFORE, BEFORE)) == "no claims became worse; 6 verdicts are the same"
 
@@ -50,7 +51,7 @@ def test_the_table() -> None:
         "HOLDS → gone: veit-lost@digits", "the later run did not judge it", "better (1)",
         "VIOLATED → HOLDS: veit-mended@digits", "new (1)", "new, HOLDS: veit-added@digits", "waivers that newly fail",
         "veit-same: the claim holds", "claims stated otherwise", "veit-restated@digits: version 1 → 2",
-        "margins that moved", "veit-moved@digits: nearer by 6 points (noise 1.41 points): 20 → 14",
+        "margins and values that moved", "veit-moved@digits: nearer by 6 points (noise 1.41 points): 20 → 14",
         "environment (1)", "python: 3.11.7 → 3.13",
     ]  # fmt: skip
     places = [text.index(mark) for mark in marks]
