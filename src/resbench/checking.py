@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from resbench.claims import load_claims
 from resbench.claims import select as select_claims
 from resbench.errors import UserError
-from resbench.github_job import tell_job
+from resbench.github_job import check_job, tell_job
 from resbench.judge import Verdict, exit_code
 from resbench.judging.recorded import read_run
 from resbench.judging.waivers import judge_waivers, waived
@@ -89,6 +89,8 @@ def run_check(options: Options) -> int:
         raise UserError(f"the selected claims assert nothing there; {hint}")
     check_device(options.device)
     check_writable(options.out)
+    if options.format == "github":
+        check_job()
     waivers = chosen_waivers(options.waivers, Path())
     since = None if options.since is None else (str(options.since), read_run(options.since))
     started = time.perf_counter()  # the wall clock may jump
