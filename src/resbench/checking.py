@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -26,6 +25,7 @@ from resbench.records.results import Request
 from resbench.records.waivers import chosen_waivers, today
 from resbench.reporting import Report, show, terminal_width
 from resbench.retraining import retrained_folders
+from resbench.talking import note
 from resbench.targets.options import TargetOptions
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ def loaded_target(options: TargetOptions) -> UserTarget:
     from resbench.targets.load import load_target
 
     target = load_target(options)
-    print(f"resbench: {target}", file=sys.stderr)
+    note(str(target))
     return target
 
 
@@ -274,7 +274,7 @@ def _ended(partial: PartialResults | None, sequential: Sequential | None) -> Non
     reused = [] if partial is None or not partial.reused else [f"{len(partial.reused)} measurements"]
     reused += [f"{sequential.reused:,} lesioned images"] if sequential is not None and sequential.reused else []
     if reused:
-        print(f"resbench: reused {' and '.join(reused)} of an interrupted run", file=sys.stderr)
+        note(f"reused {' and '.join(reused)} of an interrupted run")
     if partial is not None:
         partial.clear()
 

@@ -18,6 +18,7 @@ from resbench.commands.compare import compare
 from resbench.commands.doctor import doctor
 from resbench.commands.export import export_app
 from resbench.commands.faults import faults
+from resbench.commands.frame import App, Top
 from resbench.commands.history import history
 from resbench.commands.lesion import lesion
 from resbench.commands.measure import measure
@@ -40,19 +41,23 @@ from resbench.commands.target_options import (
 from resbench.commands.train import train
 from resbench.errors import NotMeasured, UserError
 from resbench.records.aside import noticing
+from resbench.talking import restored
 
 __all__ = ["app", "main", "run"]
 
 _INTERRUPTED = 130
 
-app = typer.Typer(
-    help="The claims of the residual-network papers, judged on real networks.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
-claims_app = typer.Typer(help="The catalogue of claims.", invoke_without_command=True, rich_markup_mode=None)
+_HELP = """The claims of the residual-network papers, judged on real networks, and the throughput of their blocks.
+
+Example: resbench check --kind exact
+
+Example: resbench check --target mypackage.models:build --input 3x32x32
+
+Example: resbench init
+"""
+
+app = App(cls=Top, help=_HELP, add_completion=True)
+claims_app = App(invoke_without_command=True, no_args_is_help=False)
 app.add_typer(claims_app, name="claims")
 for command in (lesion, paths, measure, train, bench, ab, compare, history, doctor, faults):
     app.command()(command)
@@ -142,7 +147,9 @@ def check(
         Path | None, typer.Option("--out", help="Also write JSON, JUnit and Markdown to this folder.")
     ] = None,
 ) -> None:
-    """Judge claims.
+    """Judge claims, of resbench's networks or of your own.
+
+    The verdict comes first, then what does not hold; --verbose shows every claim.
 
     Exit code 0: every selected claim HOLDS or is WAIVED (or is not measured, without --strict); 1: at least one is
     VIOLATED, INCONCLUSIVE, STALE or ERROR, or a waiver is unused or expired; 2: bad usage or bad input.
@@ -253,13 +260,19 @@ def claims_default(context: typer.Context, format: JsonOption = ListFormat.table
 
 @claims_app.command("list")
 def claims_list(format: JsonOption = ListFormat.table) -> None:
-    """Every claim, one line each."""
+    """Every claim, one line each.
+
+    Example: resbench claims list --format json
+    """
     _list(format)
 
 
 @claims_app.command("show")
 def claims_show(id: str, format: JsonOption = ListFormat.table) -> None:
-    """One claim, whole: statement, source, expectations, where their tolerances come from, and what it can see."""
+    """One claim, whole: statement, source, expectations, where their tolerances come from, and what it can see.
+
+    Example: resbench claims show veit-single-delete-vgg
+    """
     import json
 
     from resbench.calibration import claim_powers, false_alarms
@@ -281,7 +294,10 @@ def claims_show(id: str, format: JsonOption = ListFormat.table) -> None:
 
 @claims_app.command("lock")
 def claims_lock() -> None:
-    """Record the hash of every claim's normative fields; refuses to change the hash of a version."""
+    """Record the hash of every claim's normative fields; refuses to change the hash of a version.
+
+    Example: resbench claims lock
+    """
     from resbench.claims import load_claims
     from resbench.claims.lock import lock_path, write_lock
 
@@ -291,7 +307,10 @@ def claims_lock() -> None:
 
 @claims_app.command("wanted")
 def claims_wanted() -> None:
-    """Markdown: the evidence of the papers' scale that is missing, best first (baselines/WANTED.md)."""
+    """The evidence of the papers' scale that is missing, best first; Markdown, as in baselines/WANTED.md.
+
+    Example: resbench claims wanted
+    """
     from resbench.reports.wanted import wanted_now
 
     print(wanted_now(), end="")
@@ -345,7 +364,7 @@ def _interruptible(kept: str) -> Iterator[None]:
 
 def main() -> None:
     """Run the command line; ends in SystemExit.  Where damaged files were set aside, it is no success."""
-    with noticing() as aside:
+    with noticing() as aside, restored():
         try:
             app(prog_name="resbench")
         except (UserError, NotMeasured) as error:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from resbench.talking import note
+
 if TYPE_CHECKING:
     from resbench.timing.record import TimingRun
     from resbench.timing.worker.case import Case
@@ -95,7 +97,7 @@ def _measured(
         raise typer.Exit(130) from None
     run = collected.run(save or "this run")
     if save:
-        print(f"resbench: saved as {save_run(run, save, force=force)}", file=sys.stderr)
+        note(f"saved as {save_run(run, save, force=force)}")
     return run, not collected.errors
 
 

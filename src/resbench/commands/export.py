@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from resbench.commands.frame import App
 from resbench.errors import UserError
+from resbench.talking import note
 
 __all__ = ["export_app"]
 
-export_app = typer.Typer(
-    help="Timing runs as asv's results, and asv's site.", no_args_is_help=True, rich_markup_mode=None
+export_app = App(
+    help="""Timing runs as asv's results, and asv's site.
+
+    Example: resbench export site
+    """
 )
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="asv's settings.")]
@@ -53,7 +57,7 @@ def export_asv(
         print(path)
     for cases, what in ((done.missing, "without samples"), (done.unhealthy, "measured while the machine was not fit")):
         if cases:
-            print(f"resbench: {len(cases)} cases {what}, exported as such: {', '.join(cases[:3])} ...", file=sys.stderr)
+            note(f"{len(cases)} cases {what}, exported as such: {', '.join(cases[:3])} ...")
 
 
 @export_app.command("check")
@@ -84,7 +88,7 @@ def export_site(config: ConfigOption = CONFIG) -> None:
     site = publish(read_config(config))
     print(f"{site.folder}: {site.graphs} of {site.benchmarks} benchmarks have points; regressions: {site.regressions}")
     for address in site.online:
-        print(f"resbench: the page still fetches {address}", file=sys.stderr)
+        note(f"the page still fetches {address}")
     print("To look at it: asv preview")
 
 
@@ -122,7 +126,7 @@ def export_history(
         raise UserError(str(error)) from None
     options = PastOptions(rounds, seconds)
     about = options.about(len(cases), len(commits)) / 60
-    print(f"{len(commits)} commits, {len(cases)} cases, {rounds} rounds: about {about:.0f} minutes", file=sys.stderr)
+    note(f"{len(commits)} commits, {len(cases)} cases, {rounds} rounds: about {about:.0f} minutes", prefix="")
     if plan:
         print("\n".join([*(commit[:9] for commit in commits), *(case.key for case in cases)]))
         return
@@ -131,4 +135,4 @@ def export_history(
     for path in done.files:
         print(path)
     for line in not_everywhere(runs):
-        print(f"resbench: {line}", file=sys.stderr)
+        note(line)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from resbench.commands.frame import App
 from resbench.errors import UserError
 
 if TYPE_CHECKING:
@@ -15,8 +16,11 @@ if TYPE_CHECKING:
 
 __all__ = ["records_app"]
 
-records_app = typer.Typer(
-    help="Recorded evidence, seeds and timing runs: check, merge, compare.", no_args_is_help=True, rich_markup_mode=None
+records_app = App(
+    help="""Recorded evidence, seeds and timing runs: check, merge, compare.
+
+    Example: resbench records verify baselines
+    """
 )
 
 
