@@ -107,7 +107,7 @@ def run_check(options: Options) -> int:
     whole = not (options.retrain or options.checkpoints is not None or options.kinds)
     uses = judge_waivers(waivers, verdicts, claims, today=day, target=of_target, whole=whole)
     record = None if sequential is None else sequential.to_json(verdicts)
-    show(Report(verdicts, claims, uses, where, record, started), options.format, options.out)
+    show(Report(verdicts, claims, uses, where, record, started, options.strict), options.format, options.out)
     return exit_code(verdicts, options.strict, uses)
 
 

@@ -12,7 +12,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -36,6 +36,8 @@ PANELS: Mapping[str, str] = {
 }
 """Where each command stands in the list of all; one that is not named here stands last."""
 
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _SECTIONS: Mapping[str, str] = {
     **dict.fromkeys(
@@ -145,7 +147,8 @@ class _Framed:
             else:
                 section = param.rich_help_panel or (_OPTIONS if few else _SECTIONS.get(param.name, _OPTIONS))
             sections.setdefault(section, []).append((_in_words(record[0]), record[1]))
-        for name in sorted(sections, key=lambda name: name == EVERYWHERE):
+        last = [*dict.fromkeys(_SECTIONS.values()), EVERYWHERE]
+        for name in sorted(sections, key=lambda name: last.index(name) if name in last else -1):
             if sections[name]:
                 with formatter.section(name):
                     formatter.write_dl(sections[name], col_max=24)
@@ -240,16 +243,16 @@ class App(typer.Typer):
         }
         super().__init__(**{**usual, **options})
 
-    def command(self, name: str | None = None, **options: Any) -> Any:
+    def command(self, name: str | None = None, **options: Any) -> Callable[[_Function], _Function]:
         context = {"help_option_names": ["--help", "-h"], **(options.pop("context_settings", None) or {})}
         return super().command(name, cls=options.pop("cls", None) or Command, context_settings=context, **options)
 
-    def add_typer(self, app: typer.Typer, **options: Any) -> None:
-        if not isinstance(app, App):
-            app.info.cls = Group
-            for command in app.registered_commands:
+    def add_typer(self, typer_instance: typer.Typer, **options: Any) -> None:
+        if not isinstance(typer_instance, App):
+            typer_instance.info.cls = Group
+            for command in typer_instance.registered_commands:
                 command.cls = Command
-        super().add_typer(app, **options)
+        super().add_typer(typer_instance, **options)
 
 
 def examples_of(help: str | None) -> list[str]:
