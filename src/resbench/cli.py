@@ -18,7 +18,7 @@ from resbench.commands.compare import compare
 from resbench.commands.doctor import doctor
 from resbench.commands.export import export_app
 from resbench.commands.faults import faults
-from resbench.commands.frame import App, Top
+from resbench.commands.frame import App, Top, named_in
 from resbench.commands.history import history
 from resbench.commands.lesion import lesion
 from resbench.commands.measure import measure
@@ -82,6 +82,7 @@ JsonOption = Annotated[ListFormat, typer.Option("--format", help="How to print."
 
 @app.command()
 def check(
+    context: typer.Context,
     select: Annotated[
         list[str] | None, typer.Option("--select", help="Claim ids, with * and ?; may be repeated.")
     ] = None,
@@ -160,7 +161,7 @@ def check(
 
     Example: resbench check --refresh --setting cifar10 --data cifar10:data
     """
-    from resbench.checking import Options, run_check
+    from resbench.checking import Options, configured, run_check
     from resbench.measuring.refresh import Refresh
     from resbench.targets.options import TargetOptions
 
@@ -198,8 +199,9 @@ def check(
         refresh=Refresh(data, download, checkpoints, device) if refresh else None,
         target=described,
     )
-    kept = "what single deletions have shown is kept for the next run" if sequential else "nothing is kept"
-    with _interruptible(kept if target else "finished measurements are kept for the next run"):
+    options = configured(options, named_in(context))
+    kept = "what single deletions have shown is kept for the next run" if options.sequential else "nothing is kept"
+    with _interruptible(kept if options.target.target else "finished measurements are kept for the next run"):
         raise typer.Exit(run_check(options))
 
 

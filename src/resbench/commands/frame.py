@@ -20,7 +20,7 @@ from typer.main import get_command
 
 from resbench import talking
 
-__all__ = ["PANELS", "App", "Command", "Group", "Top", "examples_of"]
+__all__ = ["PANELS", "App", "Command", "Group", "Top", "examples_of", "named_in"]
 
 EVERYWHERE = "Everywhere"
 _ARGUMENTS, _OPTIONS = "Arguments", "Options"
@@ -253,6 +253,14 @@ class App(typer.Typer):
             for command in typer_instance.registered_commands:
                 command.cls = Command
         super().add_typer(typer_instance, **options)
+
+
+def named_in(context: typer.Context) -> frozenset[str]:
+    """The parameters that the command line (or a variable of the environment) gives, by their names."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return frozenset(
+        name for name, source in sources.items() if source is not None and source.name in ("COMMANDLINE", "ENVIRONMENT")
+    )
 
 
 def examples_of(help: str | None) -> list[str]:
