@@ -20,6 +20,7 @@ from resbench.commands.export import export_app
 from resbench.commands.faults import faults
 from resbench.commands.frame import App, Top, named_in
 from resbench.commands.history import history
+from resbench.commands.init import init
 from resbench.commands.lesion import lesion
 from resbench.commands.measure import measure
 from resbench.commands.paths import paths
@@ -59,7 +60,7 @@ Example: resbench init
 app = App(cls=Top, help=_HELP, add_completion=True)
 claims_app = App(invoke_without_command=True, no_args_is_help=False)
 app.add_typer(claims_app, name="claims")
-for command in (lesion, paths, measure, train, bench, ab, compare, history, doctor, faults):
+for command in (init, lesion, paths, measure, train, bench, ab, compare, history, doctor, faults):
     app.command()(command)
 app.add_typer(export_app, name="export")
 app.add_typer(records_app, name="records")
