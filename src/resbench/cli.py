@@ -238,6 +238,7 @@ def survey(
     ),
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Networks at the same time.")] = 1,
     timeout: Annotated[float, typer.Option("--timeout", min=1.0, help="Seconds for one network.")] = 300.0,
+    format: JsonOption = ListFormat.table,
 ) -> None:
     """Adapt and judge the architectures of whole libraries, with random weights; nothing is downloaded.
 
@@ -245,10 +246,13 @@ def survey(
 
     Example: resbench survey torchvision --limit 10 --out survey.csv
     """
-    from resbench.survey.command import SurveyOptions, run_survey
+    import json
+
+    from resbench.survey.command import SurveyOptions, run_survey, summary
 
     with _interruptible("finished rows are kept; start the command again to go on"):
-        print(run_survey(SurveyOptions(tuple(library or ()), limit, out, jobs, timeout)))
+        rows = run_survey(SurveyOptions(tuple(library or ()), limit, out, jobs, timeout))
+    print(json.dumps({"out": str(out), "rows": rows}, indent=1) if format is ListFormat.json else summary(rows))
 
 
 @claims_app.callback()
@@ -309,14 +313,17 @@ def claims_lock() -> None:
 
 
 @claims_app.command("wanted")
-def claims_wanted() -> None:
+def claims_wanted(format: JsonOption = ListFormat.table) -> None:
     """The evidence of the papers' scale that is missing, best first; Markdown, as in baselines/WANTED.md.
 
     Example: resbench claims wanted
     """
+    import json
+
     from resbench.reports.wanted import wanted_now
 
-    print(wanted_now(), end="")
+    found = wanted_now()
+    print(json.dumps(found.to_json(), indent=1) if format is ListFormat.json else found.markdown().rstrip("\n"))
 
 
 @app.command()

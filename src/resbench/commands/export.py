@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,12 @@ export_app = App(
     Example: resbench export site
     """
 )
+
+
+class _Format(StrEnum):
+    table = "table"
+    json = "json"
+
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="asv's settings.")]
 CONFIG = Path("asv.conf.json")
@@ -61,7 +68,10 @@ def export_asv(
 
 
 @export_app.command("check")
-def export_check(config: ConfigOption = CONFIG) -> None:
+def export_check(
+    config: ConfigOption = CONFIG,
+    format: Annotated[_Format, typer.Option("--format", help="How to print.")] = _Format.table,
+) -> None:
     """Find what asv would leave out of its site without a word.  Exit code 2: something was found.
 
     Example: resbench export check
@@ -69,11 +79,14 @@ def export_check(config: ConfigOption = CONFIG) -> None:
     from resbench.timing.asv_check import check, read_config
 
     problems = check(read_config(config))
-    for problem in problems:
-        print(problem)
+    if format is _Format.json:
+        import json
+
+        print(json.dumps({"problems": list(map(str, problems))}, indent=1))
+    else:
+        print("\n".join(map(str, problems)) or "asv will show all results")
     if problems:
         raise typer.Exit(2)
-    print("asv will show all results")
 
 
 @export_app.command("site")

@@ -33,8 +33,8 @@ class SurveyOptions:
     timeout: float = 300.0
 
 
-def run_survey(options: SurveyOptions) -> str:
-    """Survey what ``options.out`` does not hold yet, a row at a time; returns the summary for people.
+def run_survey(options: SurveyOptions) -> list[Row]:
+    """Survey what ``options.out`` does not hold yet, a row at a time; returns the rows of the networks asked for.
 
     Interrupted, the file holds the finished rows, and the next run goes on from there.
 
@@ -47,7 +47,7 @@ def run_survey(options: SurveyOptions) -> str:
         return _surveyed(wanted, options)
 
 
-def _surveyed(wanted: Sequence[Family], options: SurveyOptions) -> str:
+def _surveyed(wanted: Sequence[Family], options: SurveyOptions) -> list[Row]:
     known = {_key(row): row for row in read_table(options.out)}
     kept = {_key(blank_row(f)) for f in wanted} & set(known)
     missing = [family for family in wanted if _key(blank_row(family)) not in kept]
@@ -59,7 +59,7 @@ def _surveyed(wanted: Sequence[Family], options: SurveyOptions) -> str:
         known[_key(row)] = row
         write_table(options.out, sorted(known.values(), key=_place))
         note(f"{done} of {len(wanted)}: {_line(row)}", prefix="")
-    return summary([known[_key(blank_row(family))] for family in wanted])
+    return [known[_key(blank_row(family))] for family in wanted]
 
 
 def _libraries(named: Sequence[str]) -> list[str]:
