@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from resbench.commands import completing
 from resbench.commands.ab import ab
 from resbench.commands.bench import bench
 from resbench.commands.compare import compare
@@ -25,6 +26,7 @@ from resbench.commands.lesion import lesion
 from resbench.commands.measure import measure
 from resbench.commands.paths import paths
 from resbench.commands.records import records_app
+from resbench.commands.schema import schema
 from resbench.commands.target_options import (
     Checkpoint,
     Data,
@@ -60,7 +62,7 @@ Example: resbench init
 app = App(cls=Top, help=_HELP, add_completion=True)
 claims_app = App(invoke_without_command=True, no_args_is_help=False)
 app.add_typer(claims_app, name="claims")
-for command in (init, lesion, paths, measure, train, bench, ab, compare, history, doctor, faults):
+for command in (init, schema, lesion, paths, measure, train, bench, ab, compare, history, doctor, faults):
     app.command()(command)
 app.add_typer(export_app, name="export")
 app.add_typer(records_app, name="records")
@@ -85,14 +87,27 @@ JsonOption = Annotated[ListFormat, typer.Option("--format", help="How to print."
 def check(
     context: typer.Context,
     select: Annotated[
-        list[str] | None, typer.Option("--select", help="Claim ids, with * and ?; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--select",
+            metavar="GLOB",
+            help="Claim ids, with * and ?; may be repeated.",
+            autocompletion=completing.claims,
+        ),
     ] = None,
     kind: Annotated[
         list[str] | None,
-        typer.Option("--kind", help="exact, structural, trained or reference; commas or repeated."),
+        typer.Option(
+            "--kind",
+            help="exact, structural, trained or reference; commas or repeated.",
+            autocompletion=completing.kinds,
+        ),
     ] = None,
     setting: Annotated[
-        list[str] | None, typer.Option("--setting", help="Only this setting (digits, ...); may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--setting", help="Only this setting (digits, ...); may be repeated.", autocompletion=completing.settings
+        ),
     ] = None,
     retrain: Annotated[bool, typer.Option("--retrain", help="Train the networks afresh first.")] = False,
     seed: Annotated[
@@ -125,7 +140,13 @@ def check(
     units: Units = None,
     survival: Survival = "",
     against: Annotated[
-        str, typer.Option("--against", metavar="MODEL", help="Another network that the target must be equal to.")
+        str,
+        typer.Option(
+            "--against",
+            metavar="MODEL",
+            help="Another network that the target must be equal to.",
+            autocompletion=completing.models,
+        ),
     ] = "",
     against_checkpoint: Annotated[
         Path | None, typer.Option("--against-checkpoint", help="Weights of its own for --against.")
@@ -230,7 +251,10 @@ def units(
 @app.command()
 def survey(
     library: Annotated[
-        list[str] | None, typer.Argument(help="torchvision, timm, transformers; all three if none is named.")
+        list[str] | None,
+        typer.Argument(
+            help="torchvision, timm, transformers; all three if none is named.", autocompletion=completing.libraries
+        ),
     ] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many families of each.")] = None,
     out: Annotated[Path, typer.Option("--out", help="The table (CSV); finished rows in it are kept.")] = Path(
@@ -275,7 +299,16 @@ def claims_list(format: JsonOption = ListFormat.table) -> None:
 
 
 @claims_app.command("show")
-def claims_show(id: str, format: JsonOption = ListFormat.table) -> None:
+def claims_show(
+    id: Annotated[
+        str,
+        typer.Argument(
+            help="Of the claim.",
+            autocompletion=completing.claims,
+        ),
+    ],
+    format: JsonOption = ListFormat.table,
+) -> None:
     """One claim, whole: statement, source, expectations, where their tolerances come from, and what it can see.
 
     Example: resbench claims show veit-single-delete-vgg

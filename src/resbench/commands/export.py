@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from resbench.commands import completing
 from resbench.commands.frame import App
 from resbench.errors import UserError
 from resbench.talking import note
@@ -33,7 +34,13 @@ CONFIG = Path("asv.conf.json")
 
 @export_app.command("asv")
 def export_asv(
-    runs: Annotated[list[str] | None, typer.Argument(help="Saved runs, or paths; all saved runs if none.")] = None,
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Saved runs, or paths; all saved runs if none.",
+            autocompletion=completing.runs,
+        ),
+    ] = None,
     results: Annotated[
         Path | None, typer.Option("--results", help="The folder of results; that of asv's settings by default.")
     ] = None,

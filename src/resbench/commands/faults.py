@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from resbench.commands import completing
+
 __all__ = ["faults"]
 
 
@@ -18,7 +20,13 @@ class FaultsFormat(StrEnum):
 
 def faults(
     fault: Annotated[
-        list[str] | None, typer.Option("--fault", metavar="NAME", help="Only these, with * and ?; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--fault",
+            metavar="NAME",
+            help="Only these, with * and ?; may be repeated.",
+            autocompletion=completing.faults,
+        ),
     ] = None,
     claims: Annotated[
         list[str] | None,
@@ -26,6 +34,7 @@ def faults(
             "--claims",
             metavar="GLOB",
             help="Judge these claims (ID or ID@SETTING) under every fault, '*' for all; not those that each names.",
+            autocompletion=completing.claims,
         ),
     ] = None,
     jobs: Annotated[

@@ -155,7 +155,8 @@ def wanted(
 
 def _row(step: Step, timed: bool) -> str:
     cost = duration(step.seconds) if timed else f"{step.seconds / _PETA:.3g}"
-    return f"| {len(step.claims)} | {cost} | {', '.join(step.networks)} | {', '.join(step.claims)} | `{_command(step)}` |\n"
+    networks, claims = ", ".join(step.networks), ", ".join(step.claims)
+    return f"| {len(step.claims)} | {cost} | {networks} | {claims} | `{_command(step)}` |\n"
 
 
 def _command(step: Step) -> str:
