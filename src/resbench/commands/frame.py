@@ -54,6 +54,7 @@ _METAVARS = (
     (re.compile(r"<(?:list\[)?(?:int|integer)(?: range)?\]?>", re.IGNORECASE), "N"),
     (re.compile(r"<float(?: range)?>", re.IGNORECASE), "X"),
     (re.compile(r"<(?:list\[)?path\]?>", re.IGNORECASE), "PATH"),
+    (re.compile(r"<list\[?([a-z0-9]+(?:\|[a-z0-9]+)+)\]?>"), r"\1"),
     (re.compile(r"[<\[]([a-z0-9]+(?:\|[a-z0-9]+)+)[>\]]"), r"\1"),
 )
 """What typer calls the types of options, and what people do."""
@@ -141,7 +142,7 @@ class _Framed:
             if record is None:
                 continue
             if param.param_type_name == "argument":
-                section = _ARGUMENTS
+                section, record = _ARGUMENTS, (record[0].partition(" ")[0], record[1])
             elif param.name in _LAST:
                 section = EVERYWHERE
             else:

@@ -29,6 +29,7 @@ _KINDS = "MODULE:CALLABLE, a zoo name, torchvision:NAME, timm:NAME, transformers
 Model = Annotated[
     str,
     typer.Argument(
+        metavar="MODEL",
         help=_KINDS,
         autocompletion=completing.models,
     ),
