@@ -6,8 +6,8 @@ import shlex
 import sys
 
 import pytest
-
 from command_tree import NAMED, root
+
 from conftest import Run
 from resbench.commands.frame import examples_of
 from resbench.talking import restored
@@ -70,7 +70,7 @@ def test_a_broken_example_would_be_seen() -> None:
 
 @ALL
 def test_every_command_is_described(name: str) -> None:
-    words, command = NAMED[name]
+    command = NAMED[name][1]
     assert command.help
     hidden = [param.name for param in command.params if param.param_type_name == "option" and not param.help]
     assert not hidden, f"options of resbench {name} without help: {hidden}"
