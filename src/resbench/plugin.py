@@ -61,7 +61,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.config.stash[_SEQUENTIAL] = sequential_options(metafunc.config)
         items = _items(metafunc.config)
     except UserError as error:
-        raise pytest.UsageError(f"resbench: {error}") from error
+        if hasattr(metafunc.config, "workerinput"):  # of xdist: the process that prints hears of errors only
+            raise pytest.UsageError(f"resbench: {error}") from error
+        pytest.exit(f"resbench: {error}", returncode=2)
     metafunc.parametrize(_PARAMETER, items, ids=[item.id for item in items], indirect=True)
 
 
