@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from resbench.claims import load_claims
 from resbench.claims import select as select_claims
 from resbench.configuration import find_configuration
-from resbench.errors import UserError
+from resbench.errors import UserError, of_option
 from resbench.judge import Verdict, exit_code
 from resbench.judging.waivers import judge_waivers, waived
 from resbench.measuring.refresh import Refresh, judge_refreshed
-from resbench.plan import TARGET, Item, Run, items_of, kept_of_target, partial_results, target_items_of
+from resbench.plan import TARGET, Item, Run, check_kinds, items_of, kept_of_target, partial_results, target_items_of
 from resbench.progress import MeasurementProgress
 from resbench.records.environment import environment
 from resbench.records.partial import PartialResults
@@ -112,9 +112,13 @@ def run_check(options: Options) -> int:
     """
     _check_usage(options)
     claims = load_claims()
-    selected = select_claims(claims, options.select)
     of_target = bool(options.target.target)
-    items = (target_items_of if of_target else items_of)(selected, kinds=options.kinds, settings=options.settings)
+    with of_option("--select"):
+        selected = select_claims(claims, options.select)
+    with of_option("--kind"):
+        check_kinds(options.kinds)
+    with of_option("--setting"):
+        items = (target_items_of if of_target else items_of)(selected, kinds=options.kinds, settings=options.settings)
     if not items:
         only_target = not of_target and any(TARGET in claim.settings for claim in selected)
         hint = "they speak of your own network: give --target" if only_target else "see `resbench claims`"

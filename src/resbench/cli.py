@@ -372,8 +372,13 @@ def calibrate(
     Example: resbench calibrate /tmp/seeds/* --out baselines/claims/digits
     """
     from resbench.calibration import record_seeds
+    from resbench.claims import load_claims
+    from resbench.errors import of_option
+    from resbench.plan import items_of
 
     with _interruptible("finished seeds are recorded; start the command again with the others"):
+        with of_option("--setting"):
+            items_of(load_claims(), settings=(setting,))
         print(record_seeds(setting, folders, out))
 
 

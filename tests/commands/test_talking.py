@@ -38,7 +38,7 @@ def test_notes_are_left_out_when_quiet(run: Run) -> None:
 def test_errors_are_said_all_the_same(run: Run) -> None:
     code, _, err = run("check", "--select", "nothing-*", "--quiet")
     assert code == 2
-    assert err.startswith("resbench: no claim matches")
+    assert err.startswith("resbench: --select: no claim matches")
 
 
 def test_one_run_does_not_change_the_next(run: Run) -> None:

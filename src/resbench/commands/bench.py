@@ -117,7 +117,7 @@ def chosen_cases(select: list[str] | None, tag: str | None, device: str, *, pres
     try:
         chosen = select_cases(select or (), tag if select or tag else default)
     except CaseError as error:
-        raise UserError(str(error)) from error
+        raise UserError(f"{'--set' if tag and not select else '--select'}: {error}") from error
     # A pattern means the cases of this device; a case's whole name says itself what it is measured on.
     chosen = [case for case in chosen if case.cuda == (device == "cuda") or case.key in (select or ()) or tag]
     if not chosen:

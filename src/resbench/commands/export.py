@@ -143,7 +143,7 @@ def export_history(
     try:
         cases = matching(select or HISTORY, tag)
     except CaseError as error:
-        raise UserError(str(error)) from None
+        raise UserError(f"--select: {error}") from None
     options = PastOptions(rounds, seconds)
     about = options.about(len(cases), len(commits)) / 60
     note(f"{len(commits)} commits, {len(cases)} cases, {rounds} rounds: about {about:.0f} minutes", prefix="")

@@ -54,7 +54,7 @@ def history(
     from resbench.timing.readers import read
 
     if not 0 < margin < 100:
-        raise UserError(f"a margin of {margin:g} % is none: choose one above 0 and below 100")
+        raise UserError(f"--margin {margin:g}: choose one above 0 and below 100")
     pinned = read(pin) if pin else None
     found = history_of(runs_in(folder), select=tuple(select or ()), pin=pinned, margin=margin / 100)
     print(history_json(found) if format is _Format.json else history_table(found, width=terminal_width()))

@@ -140,7 +140,9 @@ def _placed(model: nn.Module, options: TargetOptions) -> nn.Module:
     try:
         return model.float().to(options.device).eval()
     except (RuntimeError, NotImplementedError, AssertionError) as error:
-        raise UserError(f"target {options.target}: cannot be moved to {options.device} ({one_line(error)})") from error
+        raise UserError(
+            f"target {options.target}: cannot be moved to --device {options.device} ({one_line(error)})"
+        ) from error
 
 
 def _data(options: TargetOptions, checkpoint: Checkpoint | None) -> Images | None:
