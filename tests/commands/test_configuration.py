@@ -225,3 +225,11 @@ def test_projects_without_claims_do_not_read_it(suite: pytest.Pytester) -> None:
     (suite.path / "pyproject.toml").write_text("[tool.resbench]\nnonsense = 1\n")
     (suite.path / "test_claims.py").write_text("def test_nothing():\n    pass\n")
     assert suite.runpytest_inprocess().ret == 0
+
+
+def test_the_documentation_has_every_key() -> None:
+    """In its table, and none that does not exist."""
+    text = (Path(__file__).parents[2] / "docs" / "your-repository.md").read_text()
+    rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    named = [word for row in rows for word in row.replace("`", "").replace(",", " ").split()]
+    assert sorted(named) == sorted(KEYS)

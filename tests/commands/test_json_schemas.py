@@ -173,3 +173,8 @@ def test_a_wrong_output_is_noticed() -> None:
         checked("doctor", '[{"topic": "t", "fact": "f", "grade": "fine", "action": ""}]')
     with pytest.raises(jsonschema.ValidationError):
         checked("units", '[{"index": 0}]')
+
+
+def test_the_documentation_names_every_schema() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "command-line.md").read_text()
+    assert [name for name in schemas.names() if f"`{name}`" not in text] == []

@@ -139,12 +139,14 @@ def _found(repository: Repository, options: InitOptions) -> Trial | None:
     """The first candidate that can be judged; None where there is none at all."""
     found = candidates(python_files(repository))
     failed: list[str] = []
+    refused = set()
     for candidate in found.ready[:_TRIED]:
         note(f"trying {candidate.target} ...")
         trial = _trial(candidate.target, repository, options)
         if not trial.error:
-            _others(found.ready, candidate)
+            _others([one for one in found.ready if one not in refused], candidate)
             return trial
+        refused.add(candidate)
         failed.append(_failure(candidate, trial))
         if verbose():
             note(failed[-1])
