@@ -12,6 +12,8 @@ import re
 import sys
 import textwrap
 from collections.abc import Callable, Mapping
+from copy import copy
+from functools import cache
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -111,18 +113,19 @@ def _top(
     """The signature of what only ``resbench`` itself takes."""
 
 
-def _options_of(function: Callable[..., None]) -> list[Any]:
-    """Its options as typer makes them, without ``--help``."""
+@cache
+def _options_of(function: Callable[..., None]) -> tuple[Any, ...]:
+    """Its options as typer makes them, without ``--help``; made once, since every command takes a copy."""
     app = typer.Typer(add_completion=False)
     app.command()(function)
-    return list(get_command(app).params)
+    return tuple(get_command(app).params)
 
 
 class _Framed:
     """What commands and groups share; ``Any``: the classes below are typer's, of a click that it may bring along."""
 
     def _add_options(self: Any, signature: Callable[..., None]) -> None:
-        self.params = [*self.params, *_options_of(signature)]
+        self.params = [*self.params, *map(copy, _options_of(signature))]
 
     def format_help_text(self: Any, ctx: Any, formatter: Any) -> None:
         prose, examples = _parted(self.help or "")
