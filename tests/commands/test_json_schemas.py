@@ -72,6 +72,9 @@ def test_every_schema_is_one_and_of_a_command(name: str) -> None:
         ("history", ("history", str(baselines() / "asv"), "--pin", "cpu-epyc-9xx4-torch2.15")),
         ("claims-wanted", ("claims", "wanted")),
         ("schema", ("schema",)),
+        ("faults", ("faults", "--list")),
+        ("bench", ("bench", "--list")),
+        ("bench", ("bench", "--list", "--set", "engines")),
     ],
 )
 def test_outputs(run: Run, name: str, arguments: tuple[str, ...]) -> None:

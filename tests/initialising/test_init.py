@@ -139,6 +139,20 @@ def test_another_table_is_not_overwritten(run: Run, repository: Path, fake_trial
     assert "# mine" in (repository / "pyproject.toml").read_text()
 
 
+def test_an_option_alone_keeps_the_target_that_is_there(
+    run: Run, repository: Path, fake_trial: dict[str, Trial]
+) -> None:
+    (repository / "model.py").write_text(NET)
+    (repository / "pyproject.toml").write_text('[tool.resbench]\ntarget = "other:Net"\n')
+    fake_trial["model:Net"] = Trial("model:Net", "3x32x32", "model:Net: 2 units")
+    fake_trial["other:Net"] = Trial("other:Net", "3x8x8", "other:Net: 2 units")
+    code, _, err = run("init", "--input", "3x8x8")
+    assert code == 2
+    assert "no input" in err
+    assert run("init", "--input", "3x8x8", "--force")[0] == 0
+    assert table(repository) == {"target": "other:Net", "input": "3x8x8"}
+
+
 def test_what_is_said_is_not_guessed(run: Run, repository: Path, fake_trial: dict[str, Trial]) -> None:
     (repository / "model.py").write_text(NET)
     fake_trial["torchvision:resnet18"] = Trial("torchvision:resnet18", "", "resnet18: 8 units")

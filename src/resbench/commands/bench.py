@@ -57,7 +57,7 @@ def bench(
     from resbench.timing.store import reserved
 
     if listed:
-        _list(select, tag, device)
+        _list(select, tag, device, format)
         return
     chosen = chosen_cases(select, tag, device)
     with reserved(save, force=force) if save else nullcontext():
@@ -130,13 +130,19 @@ def chosen_cases(select: list[str] | None, tag: str | None, device: str, *, pres
     return chosen
 
 
-def _list(select: list[str] | None, tag: str | None, device: str) -> None:
+def _list(select: list[str] | None, tag: str | None, device: str, format: _Format) -> None:
+    """The cases that the options name, or the sets with their number of cases; every format but JSON is lines."""
+    import json
+
     from resbench.timing.worker.grid import TAGS, cases
 
     if select or tag:
-        print("\n".join(case.key for case in chosen_cases(select, tag, device, present=False)))
+        keys = [case.key for case in chosen_cases(select, tag, device, present=False)]
+        print(json.dumps(keys, indent=1) if format is _Format.json else "\n".join(keys))
     else:
-        print("\n".join(f"{name}: {len(cases(name))} cases" for name in TAGS))
+        sets = {name: len(cases(name)) for name in TAGS}
+        lines = [f"{name}: {number} cases" for name, number in sets.items()]
+        print(json.dumps(sets, indent=1) if format is _Format.json else "\n".join(lines))
 
 
 def _print(run: TimingRun, format: _Format) -> None:

@@ -62,11 +62,12 @@ def faults(
     from resbench.faults.run import run_faults
     from resbench.faults.selection import select_faults
     from resbench.progress import CountProgress
-    from resbench.reports.faults import faults_json, faults_table, list_of_faults
+    from resbench.reports.faults import faults_json, faults_table, list_json, list_of_faults
 
     chosen = select_faults(ALL, fault or ())
     if list:
-        print(list_of_faults(chosen, width=terminal_width()))
+        as_json = format is FaultsFormat.json
+        print(list_json(chosen) if as_json else list_of_faults(chosen, width=terminal_width()))
         return
     try:
         with CountProgress(len(chosen)) as progress:

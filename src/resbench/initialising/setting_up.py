@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,8 @@ def set_up(options: InitOptions) -> Done:
     if present is not None and not options.force and _agrees(present, options):
         table, network = present, ""
     else:
+        if present is not None and not options.without_target:
+            options = replace(options, target=options.target or str(present.get("target", "")))
         table, network = _table(repository, options)
     changes = planned(repository, table, _remarks(table), force=options.force)
     if not options.dry_run:
