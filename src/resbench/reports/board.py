@@ -196,25 +196,29 @@ def verdict_line(
     measured = [verdict for verdict in verdicts if verdict.status is not Status.NOT_MEASURED]
     failed = [verdict for verdict in measured if verdict.status in EXPLAINED]
     waived = sum(verdict.status is Status.WAIVED for verdict in measured)
-    text = (
-        f"{len(measured)} of {len(measured)} measured claims hold" if measured else "Nothing was measured: no verdict"
-    )
-    if waived and not failed:
-        text = f"{len(measured) - waived} of {len(measured)} measured claims hold, {waived} waived"
+    holding = len(measured) - len(failed) - waived
+    text = "Nothing was measured: no verdict"
     if failed:
-        parts = []
-        for status in EXPLAINED:
-            names = [name(verdict) for verdict in failed if verdict.status is status]
-            rest = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-            if names:
-                parts.append(f"{label(status)}: {', '.join(names[:_NAMED])}{rest}")
-        text = f"{len(failed)} of {len(measured)} measured claims do not hold. {'. '.join(parts)}"
-    if strict and len(measured) < len(verdicts):
-        text += f". {len(verdicts) - len(measured)} not measured, which --strict does not let pass"
+        text = f"{len(failed)} of {len(measured)} measured claims do not hold. {_by_status(failed)}"
+    elif measured:
+        text = f"{holding} of {len(measured)} measured claims hold" + (f", {waived} waived" if waived else "")
+    missing = len(verdicts) - len(measured)
+    if missing:
+        text += f". {missing} not measured, which --strict does not let pass" if strict else f"; {missing} not measured"
     red = sum(use.red for use in waivers)
     if red:
         text += f". {red} waiver{'s are' if red > 1 else ' is'} unused or expired"
     return wrap(text, width, rest=_GAP)
+
+
+def _by_status(failed: Sequence[Verdict]) -> str:
+    """``VIOLATED: a@digits, b@any. STALE: c@cifar10``, of each status the first few."""
+    parts = []
+    for status in EXPLAINED:
+        names = [name(verdict) for verdict in failed if verdict.status is status]
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        parts += [f"{label(status)}: {', '.join(names[:_NAMED])}{more}"] if names else []
+    return ". ".join(parts)
 
 
 def _explanations(group: Group, width: int, colour: bool) -> list[str]:
