@@ -12,14 +12,24 @@ from resbench.locating import claims_in, repository, target_line, waiver_lines_i
 from resbench.records.waivers import find_waivers
 from resbench.reporting import Report
 from resbench.reports.annotations import Places, verdict_annotations
-from resbench.reports.workflow_commands import append_summary, command, limited
+from resbench.reports.workflow_commands import append_summary, check_summary, command, limited
 
-__all__ = ["SUMMARY", "job_annotations", "show_changes", "tell_job", "write_job_summary"]
+__all__ = ["SUMMARY", "check_job", "job_annotations", "show_changes", "tell_job", "write_job_summary"]
 
 SUMMARY = "GITHUB_STEP_SUMMARY"
 """The variable that names the file to which a step appends its summary."""
 
 _REST = "the log and the job's summary have them all"
+
+
+def check_job() -> None:
+    """Fail before measuring where the job's summary cannot be written.
+
+    Raises:
+        UserError: its file cannot be.
+    """
+    if path := os.environ.get(SUMMARY):
+        check_summary(path)
 
 
 def tell_job(

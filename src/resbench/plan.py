@@ -25,7 +25,17 @@ if TYPE_CHECKING:
     from resbench.experiments.sequential import Sequential
     from resbench.targets.target import UserTarget
 
-__all__ = ["KINDS", "TARGET", "Item", "Run", "items_of", "kept_of_target", "partial_results", "target_items_of"]
+__all__ = [
+    "KINDS",
+    "TARGET",
+    "Item",
+    "Run",
+    "check_kinds",
+    "items_of",
+    "kept_of_target",
+    "partial_results",
+    "target_items_of",
+]
 
 KINDS = ("exact", "structural", "trained", "reference")
 
@@ -63,7 +73,7 @@ def items_of(claims: Sequence[Claim], *, kinds: Sequence[str] = (), settings: Se
     Raises:
         UserError: an unknown kind, or a setting that no claim has.
     """
-    _check_kinds(kinds)
+    check_kinds(kinds)
     known = sorted({setting for claim in claims for setting in claim.settings} - {TARGET})
     for setting in settings:
         if setting == TARGET:
@@ -87,7 +97,7 @@ def target_items_of(claims: Sequence[Claim], *, kinds: Sequence[str] = (), setti
     Raises:
         UserError: an unknown kind, or a setting that is not the target's.
     """
-    _check_kinds(kinds)
+    check_kinds(kinds)
     for setting in settings:
         if setting != TARGET:
             raise UserError(f"the setting {setting!r} is one of resbench's own networks; leave it out, or the target")
@@ -103,7 +113,8 @@ def target_items_of(claims: Sequence[Claim], *, kinds: Sequence[str] = (), setti
     return found
 
 
-def _check_kinds(kinds: Sequence[str]) -> None:
+def check_kinds(kinds: Sequence[str]) -> None:
+    """Raises: UserError for a kind that there is not."""
     for kind in kinds:
         if kind not in KINDS:
             raise UserError(f"unknown kind {kind!r}: choose from {', '.join(KINDS)}")

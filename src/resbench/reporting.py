@@ -14,6 +14,7 @@ from resbench.claims.model import Claim
 from resbench.judge import Verdict
 from resbench.judging.waivers import Use
 from resbench.records.places import write_atomically
+from resbench.talking import coloured, verbose
 
 __all__ = ["Report", "show", "terminal_width"]
 
@@ -30,6 +31,7 @@ class Report:
     environment: Mapping[str, object]
     sequential: Mapping[str, Any] | None
     started: float
+    strict: bool = False
 
 
 def terminal_width() -> int:
@@ -55,7 +57,7 @@ def show(report: Report, format: str, out: Path | None) -> None:
 def _rendered(report: Report, form: str, seconds: float, *, dated: bool = False) -> str:
     import datetime
 
-    from resbench.reports import junit, markdown, table, to_json
+    from resbench.reports import junit, markdown, table, to_json, verdict_line
     from resbench.reports.sequential import sequential_text
 
     verdicts, waivers, record = report.verdicts, report.waivers, report.sequential
@@ -68,5 +70,8 @@ def _rendered(report: Report, form: str, seconds: float, *, dated: bool = False)
     if form == "md":
         return markdown(verdicts, report.claims, report.environment, record, waivers)
     width = terminal_width()
-    text = table(verdicts, report.claims, width=width, colour=sys.stdout.isatty(), waivers=waivers)
+    first = verdict_line(verdicts, waivers=waivers, strict=report.strict, width=width)
+    colour, whole = coloured(sys.stdout), verbose()
+    board = table(verdicts, report.claims, width=width, colour=colour, waivers=waivers, whole=whole)
+    text = "\n".join([*first, "", board])
     return text if record is None else f"{text}\n\n{sequential_text(record, width=width)}"

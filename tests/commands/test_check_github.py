@@ -20,6 +20,12 @@ ROOT = Path(__file__).resolve().parents[2]
 CLAIM = "veit-paths-2n"
 
 
+@pytest.fixture(autouse=True)
+def no_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These tests may be in one themselves."""
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+
+
 def faked(monkeypatch: pytest.MonkeyPatch, *statuses: Status) -> None:
     """Each exact claim's verdict, made by hand: of the first ones these, of the others HOLDS."""
 
@@ -40,7 +46,6 @@ def test_all_that_holds_has_no_annotations(run: Run, tmp_path: Path, monkeypatch
 
 
 def test_what_fails_is_annotated_on_its_claim(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
     monkeypatch.chdir(ROOT)
     faked(monkeypatch, Status.VIOLATED, Status.INCONCLUSIVE)
     code, out, err = run("check", "--kind", "exact", "--format", "github")
@@ -84,6 +89,15 @@ def test_since_is_read_before_anything_is_measured(run: Run, tmp_path: Path, mon
     code, out, err = run("check", "--kind", "exact", "--format", "github", "--since", str(tmp_path / "none"))
     assert (code, out) == (2, "")
     assert "No such file or directory" in err
+
+
+def test_a_summary_that_cannot_be_written_is_told_first(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "none" / "summary.md"))
+    code, out, err = run("check", "--kind", "exact", "--format", "github")
+    assert (code, out) == (2, "")
+    assert "cannot write GITHUB_STEP_SUMMARY" in err
 
 
 def test_since_goes_with_github(run: Run, tmp_path: Path) -> None:

@@ -102,7 +102,8 @@ def test_a_margin_moved_beyond_the_noise_of_both() -> None:
 
 def test_one_interval_is_noise_enough() -> None:
     assert moved(check(20.0, 10.0), check(17.0, 7.0, 4.0)) == ()
-    assert len(moved(check(20.0, 10.0), check(15.0, 5.0, 4.0))) == 1
+    (found,) = moved(check(20.0, 10.0), check(15.95, 5.95, 4.0))
+    assert found.noise == 4.0
 
 
 def test_a_value_that_moved_to_the_other_side_did_move() -> None:
@@ -145,6 +146,11 @@ def test_files_from_before_margins_are_compared_by_value_and_interval() -> None:
     assert moved(check(5.0, None, interval=["-inf", "inf"]), check(5.0, None)) == ()
 
 
+def test_an_interval_of_no_width_is_no_noise() -> None:
+    (found,) = moved(check(5.0, None, interval=[5.0, 5.0]), check(6.0, None, interval=[6.0, 6.0]))
+    assert found.noise is None
+
+
 def test_numbers_that_no_float_holds() -> None:
     assert len(moved(check(10**400, None), check(10**400 + 1, None))) == 1
     assert moved(check(10**400, None), check(5.0, 1.0, 1.0)) == ()
@@ -156,12 +162,18 @@ def test_no_result_is_no_move() -> None:
     assert moved(check(5.0), check(None, None)) == ()
 
 
+def test_of_a_verdict_that_flipped_no_move_is_told() -> None:
+    found = changed(verdict("a-b", "HOLDS", check(5.0, 1.0)), verdict("a-b", "VIOLATED", check(3.0, -1.0)))
+    assert (found.moved, len(found.worse)) == ((), 1)
+
+
 def test_only_what_asks_the_same_is_compared() -> None:
     """Else it is said that it does not; a verdict without any expectations has none to differ."""
     for other in ({"expected": ">= 3"}, {"params": {"network": "plain"}}, {"quantity": "lesions.two"}, {"unit": "1"}):
         found = changed(verdict("a-b", "HOLDS", check()), verdict("a-b", "HOLDS", check(9.0, 5.0, **other)))
         assert (found.moved, len(found.restated), found.bad) == ((), 1, False)
     assert changed(verdict("a-b", "HOLDS", check()), verdict("a-b", "NOT_MEASURED")).restated == ()
+    assert changed(verdict("a-b", "NOT_MEASURED"), verdict("a-b", "HOLDS", check())).restated == ()
 
 
 def test_another_version_is_told_and_not_compared() -> None:

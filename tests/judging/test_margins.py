@@ -97,6 +97,22 @@ def test_a_sampled_ratio_is_measured_by_factors() -> None:
     assert both.tolerance == pytest.approx(math.log(8))
 
 
+def test_ratios_below_one() -> None:
+    """From 0.5 to 0.8 beside 0.25, and below 0.9."""
+    intervals = {"a": (0.5, 0.8), "b": (1.0, 1.0)}
+    found = margin(Ratio(over="a", under="b", at_least=0.25), {"a": 0.6, "b": 1}, intervals=intervals)
+    assert (found.room, found.half_width) == pytest.approx((math.log(2), math.log(1.6) / 2))
+    above = margin(Ratio(over="a", under="b", at_most=0.9), {"a": 0.6, "b": 1}, intervals=intervals)
+    assert (above.room, above.tolerance) == pytest.approx((math.log(0.9 / 0.8), -math.log(0.9)))
+
+
+def test_a_ratio_that_may_be_0_has_no_logarithm() -> None:
+    ratio = Ratio(over="a", under="b", at_least=-1)
+    assert margin(ratio, {"a": 2, "b": 1}, intervals={"a": (0.0, 3.0), "b": (1.0, 1.0)}) == Margin(1.0, 1.5, 1.0)
+    zero = Ratio(over="a", under="b", at_least=0)
+    assert margin(zero, {"a": 2, "b": 1}, intervals={"a": (1.0, 3.0), "b": (1.0, 1.0)}) == Margin(1.0, 1.0, None)
+
+
 def test_a_ratio_that_may_be_negative_or_is_exact_is_not() -> None:
     ratio = Ratio(over="a", under="b", at_least=0.5)
     assert margin(ratio, {"a": 2, "b": 1}) == Margin(1.5, None, 0.5)
@@ -132,6 +148,7 @@ def test_the_worst_first() -> None:
     """Across the bound, then what moves by chance, then what does not; without a size at all it is left out."""
     margins = {
         "exact": Margin(0.1, None, 10.0),
+        "on the bound": Margin(0.0, None, 10.0),
         "sampled": Margin(3.0, 1.0, None),
         "nearer": Margin(1.0, 1.0, None),
         "none": None,
@@ -139,12 +156,14 @@ def test_the_worst_first() -> None:
         "across": Margin(-1.0, None, 10.0),
         "far across": Margin(-1.0, 1.0, None),
     }
-    order = ["far across", "across", "nearer", "sampled", "exact"]
+    order = ["far across", "across", "nearer", "sampled", "on the bound", "exact"]
     assert smallest(margins, margins.__getitem__) == order
 
 
 def test_equal_ones_stay_in_their_order() -> None:
-    assert smallest(["b", "a"], lambda _: Margin(1.0, 1.0, None)) == ["b", "a"]
+    """Whatever they are: such that cannot be compared, too."""
+    entries = [{"b": 1}, {"a": 1}]
+    assert smallest(entries, lambda _: Margin(1.0, 1.0, None)) == entries
 
 
 def test_as_json() -> None:

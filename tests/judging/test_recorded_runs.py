@@ -51,7 +51,7 @@ def edited(**fields: Any) -> str:
         ("[]", "holds no verdicts"),
         ('{"schema": "resbench.timing/1"}', "holds no verdicts"),
         (edited(schema=2), "verdicts of schema '2', not 1; it is of a newer resbench: update"),
-        (edited(schema="1"), "verdicts of schema '1', not 1"),
+        (edited(schema="1"), "verdicts of schema '1', not 1; `resbench check --out FOLDER` writes it anew"),
         (edited(schema=True), "verdicts of schema 'True', not 1"),
         (edited(schema=None), "verdicts of schema 'None', not 1"),
         (edited(verdicts=[{**verdict(), "status": "GREEN"}]), "invalid enum value 'GREEN'"),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from importlib.resources import files
 
+import jsonschema
 from tests.judging.run_samples import check, run, verdict
 
 from resbench.judging.changes import changes_of
@@ -33,7 +35,8 @@ CHANGES = changes_of(BEFORE, AFTER)
 
 def test_the_first_line_says_how_much() -> None:
     assert headline(CHANGES) == (
-        "2 claims became worse, 1 better, 1 new; 1 waiver newly fails the run; 1 margin moved; 3 verdicts are the same"
+        "2 claims became worse, 1 better, 1 new; 1 waiver newly fails the run; 1 margin or value moved; "
+        "3 verdicts are the same"
     )
     assert headline(changes_of(BEFORE, BEFORE)) == "no claims became worse; 6 verdicts are the same"
 
@@ -48,7 +51,7 @@ def test_the_table() -> None:
         "HOLDS → gone: veit-lost@digits", "the later run did not judge it", "better (1)",
         "VIOLATED → HOLDS: veit-mended@digits", "new (1)", "new, HOLDS: veit-added@digits", "waivers that newly fail",
         "veit-same: the claim holds", "claims stated otherwise", "veit-restated@digits: version 1 → 2",
-        "margins that moved", "veit-moved@digits: nearer by 6 points (noise 1.41 points): 20 → 14",
+        "margins and values that moved", "veit-moved@digits: nearer by 6 points (noise 1.41 points): 20 → 14",
         "environment (1)", "python: 3.11.7 → 3.13",
     ]  # fmt: skip
     places = [text.index(mark) for mark in marks]
@@ -140,6 +143,16 @@ def test_json() -> None:
     ]
     assert {"name": "python", "before": "3.11.7", "after": "3.13"} in found["environment"]
     assert found["same"] == 3
+
+
+def test_json_is_of_its_schema() -> None:
+    schema = json.loads((files("resbench") / "schemas" / "diff.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    exact = run(verdict("veit-one", "HOLDS", check([1, 2], 1.0)))
+    later = run(verdict("veit-one", "HOLDS", check([1, 3], None)))
+    for before, after in ((BEFORE, AFTER), (AFTER, BEFORE), (exact, later), (run(), run())):
+        found = json.loads(changes_json(changes_of(before, after), ("a", before), ("b", after)))
+        jsonschema.validate(found, schema, cls=jsonschema.Draft202012Validator)
 
 
 def test_annotations() -> None:

@@ -69,6 +69,7 @@ def many(level: str, number: int) -> list[Annotation]:
 def test_as_many_as_github_shows() -> None:
     """Ten of a level; of more than ten nine, and how many they are."""
     assert limited(many("error", MOST), "rest") == many("error", MOST)
+    assert len(limited(many("error", MOST + 1), "rest")) == MOST
     kept = limited([*many("warning", 3), *many("error", 14)], "the log has them")
     assert [one.title for one in kept[:9]] == [f"error {place}" for place in range(9)]
     assert kept[9] == Annotation("error", "resbench: 5 more", ["5 more errors: the log has them"])

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from resbench.talking import note
+
 if TYPE_CHECKING:
     from resbench.timing.sides import Subject
     from resbench.timing.worker.case import Case
@@ -117,7 +119,7 @@ def _cases(
         raise UserError("--changed needs two revisions of this repository, or one and .: git tells what changed")
     sources = [path for subject in (base, head) for path in subject.side.paths]
     found = touched(cases, files, sources)
-    print(f"resbench: the change reaches {len(found)} of {len(cases)} cases", file=sys.stderr)
+    note(f"the change reaches {len(found)} of {len(cases)} cases")
     return found
 
 

@@ -30,8 +30,8 @@ def diff(
     """What changed between two runs of the claims.
 
     Shown are verdicts that flipped, the worst first; claims that only one run has; claims of other versions; margins
-    that moved by more than their noise; and what differs in the environment.  The noise is the root of the sum of the
-    squares of both intervals' half widths; without intervals any change is shown.
+    and values that moved by more than their noise; and what differs in the environment.  The noise is the root of the
+    sum of the squares of both intervals' half widths; without intervals any change is shown.
 
     Exit code 0: nothing became worse; 1: a verdict is worse than before (all are worse than HOLDS), a claim is gone or
     not measured any more, a new claim fails, or a waiver newly fails the run; 2: bad input.

@@ -8,8 +8,8 @@ and did not fail the earlier one.
 A *margin* (:mod:`resbench.judging.margins`) or a single value moved where it differs by more than the root of the sum
 of the squares of the two half widths: for two independent 95 % intervals that is itself about 95 %.  Half widths are
 those of the intervals that stand beside what is compared.  What has no interval in either run was measured without
-noise: there any change counts.  Only expectations that ask the same are compared; where the claim has another version,
-or its expectations are others, that is said instead.
+noise: there any change counts.  Only expectations that ask the same are compared, of verdicts that did not flip; where
+the claim has another version, or its expectations are others, that is said instead.
 """
 
 from __future__ import annotations
@@ -151,8 +151,11 @@ def _restated(before: RecordedVerdict, after: RecordedVerdict) -> bool:
 
 
 def _moved(before: RecordedVerdict, after: RecordedVerdict) -> Iterator[Moved]:
-    """The expectations in both that moved; those that ask the same stand for each other in their order."""
-    if before.version != after.version:
+    """The expectations in both that moved; those that ask the same stand for each other in their order.
+
+    None of a verdict that flipped: that says more.
+    """
+    if before.version != after.version or _differ(before, after):
         return
     earlier: dict[str, list[RecordedCheck]] = defaultdict(list)
     for check in before.checks:

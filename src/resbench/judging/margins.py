@@ -66,7 +66,7 @@ class Margin:
 
 
 def margin_of(
-    region: Region, low: Fraction, high: Fraction, interval: tuple[Fraction, Fraction] | None, *, ratio: bool = False
+    region: Region, low: Fraction, high: Fraction, interval: tuple[Fraction, Fraction] | None, *, ratio: bool
 ) -> Margin | None:
     """The margin of one statistic.
 
@@ -97,19 +97,16 @@ def _log(value: Fraction) -> Fraction:
 
 
 def _tolerance(region: Region) -> float | None:
-    if region.low is not None and region.high is not None:
-        return _float((region.high - region.low) / 2)
-    bound = region.high if region.low is None else region.low
-    return None if bound is None else _float(abs(bound))
+    bounds = [bound for bound in (region.low, region.high) if bound is not None]
+    return _float(abs(bounds[0]) if len(bounds) == 1 else (bounds[1] - bounds[0]) / 2)
 
 
 def _float(value: Fraction | float) -> float | None:
     """None of what a float cannot hold: path counts have hundreds of digits."""
     try:
-        found = float(value)
+        return float(value)
     except OverflowError:
         return None
-    return found if math.isfinite(found) else None
 
 
 def smallest(entries: Iterable[T], margin: Callable[[T], Margin | None]) -> list[T]:
@@ -118,10 +115,10 @@ def smallest(entries: Iterable[T], margin: Callable[[T], Margin | None]) -> list
     First whatever is across its bound, then what moves by chance, then what was measured without noise: a size in half
     widths says nothing about one in tolerances.
     """
-    keyed: list[tuple[bool, float, int, T]] = []
-    for place, entry in enumerate(entries):
+    keyed: list[tuple[bool, float, T]] = []
+    for entry in entries:
         found = margin(entry)
         size = None if found is None else found.size
         if found is not None and size is not None:
-            keyed.append((size >= 0 and not found.half_width, size, place, entry))
-    return [entry for *_, entry in sorted(keyed, key=lambda one: one[:3])]
+            keyed.append((size >= 0 and not found.half_width, size, entry))
+    return [entry for *_, entry in sorted(keyed, key=lambda one: one[:2])]

@@ -149,7 +149,7 @@ def run_of(document: object, where: str) -> RecordedRun:
     if twice := [name for name, number in names.items() if number > 1]:
         raise UserError(f"{where}: has {twice[0]} twice; write it anew with `resbench check --out FOLDER`")
     statuses = Counter(verdict.status.value for verdict in run.verdicts)
-    if any(run.summary.get(status, 0) != statuses[status] for status in {*run.summary, *statuses}):
+    if Counter(run.summary) != statuses:
         raise UserError(
             f"{where}: the summary does not count the verdicts; `resbench check --out FOLDER` writes it anew"
         )

@@ -25,7 +25,7 @@ _GONE, _NEW = "gone", "new"
 
 
 def headline(changes: Changes) -> str:
-    """``2 claims became worse, 1 better, 1 new; 3 margins moved; 199 verdicts are the same``."""
+    """``2 claims became worse, 1 better, 1 new; 3 margins or values moved; 199 verdicts are the same``."""
     worse = len(changes.worse)
     parts = [f"{worse or 'no'} claim{'' if worse == 1 else 's'} became worse"]
     parts += [f"{len(changes.better)} better"] if changes.better else []
@@ -35,7 +35,9 @@ def headline(changes: Changes) -> str:
         if changes.waivers
         else []
     )
-    more += [f"{len(changes.moved)} margin{_s(changes.moved)} moved"] if changes.moved else []
+    more += (
+        [f"{len(changes.moved)} margin{_s(changes.moved)} or value{_s(changes.moved)} moved"] if changes.moved else []
+    )
     more += [f"{changes.same} verdict{'s are' if changes.same != 1 else ' is'} the same"]
     return "; ".join([", ".join(parts), *more])
 
@@ -116,7 +118,7 @@ def changes_table(changes: Changes, before: str, after: str, *, width: int = 80)
     stated = [f"{pair[1].name}: {_restatement(*pair)}" for pair in changes.restated]
     lines += _listed("claims stated otherwise, their margins not compared", stated, width)
     moved = [f"{one.name}: {_move(one)}: {_values(one, 24)}" for one in changes.moved]
-    lines += _listed("margins that moved by more than their noise", moved, width)
+    lines += _listed("margins and values that moved by more than their noise", moved, width)
     differences = [f"{key}: {_shown(old)} → {_shown(new)}" for key, old, new in changes.environment]
     return "\n".join([*lines, *_listed("environment", differences, width)]).rstrip()
 

@@ -5,15 +5,26 @@ Escaped as GitHub's own toolkit does (``actions/toolkit``, ``packages/core/src/c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TextIO
 
 from resbench.errors import UserError
 from resbench.reports.words import clean, cut
 
-__all__ = ["MOST", "SUMMARY_LIMIT", "Annotation", "Level", "append_summary", "command", "fitted", "limited"]
+__all__ = [
+    "MOST",
+    "SUMMARY_LIMIT",
+    "Annotation",
+    "Level",
+    "append_summary",
+    "check_summary",
+    "command",
+    "fitted",
+    "limited",
+]
 
 Level = Literal["error", "warning", "notice"]
 
@@ -97,9 +108,25 @@ def append_summary(path: str, parts: Sequence[str], left_out: str) -> None:
     Raises:
         UserError: the file cannot be written.
     """
+    there = Path(path).stat().st_size if Path(path).exists() else 0
+    with _appending(path) as file:
+        file.write(fitted(parts, max(SUMMARY_LIMIT - there, 0), left_out))
+
+
+def check_summary(path: str) -> None:
+    """Fail before measuring, not after.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    with _appending(path):
+        pass
+
+
+@contextmanager
+def _appending(path: str) -> Iterator[TextIO]:
     try:
-        there = Path(path).stat().st_size if Path(path).exists() else 0
         with open(path, "a", encoding="utf-8") as file:
-            file.write(fitted(parts, max(SUMMARY_LIMIT - there, 0), left_out))
+            yield file
     except OSError as error:
         raise UserError(f"cannot write GITHUB_STEP_SUMMARY {path}: {error.strerror or error}") from error
