@@ -60,8 +60,7 @@ def palette(mode: Mode) -> Mapping[str, str]:
 def themed(chart: Any, mode: Mode = "page") -> Any:
     """The chart with the colours of ``mode``; its own configuration wins."""
     made = chart.copy(deep=True)
-    given = made.to_dict().get("config", {})
-    made.config = _merged(_config(_PALETTES[mode]), given)
+    made.config = _merged(_config(_PALETTES[mode]), made.to_dict().get("config", {}))
     made.background = _PALETTES[mode]["background"]
     return made
 
@@ -71,7 +70,9 @@ def specification(chart: Any, mode: Mode = "page", *, width: int | None = None) 
 
     ``width``: of the whole picture in pixels; None for a page, whose script calls ``fit.js``.
     """
-    spec: dict[str, Any] = themed(chart, mode).to_dict()
+    spec: dict[str, Any] = chart.to_dict()
+    spec["config"] = _merged(_config(_PALETTES[mode]), spec.get("config", {}))
+    spec["background"] = _PALETTES[mode]["background"]
     return spec if width is None else fitted(spec, width)
 
 
