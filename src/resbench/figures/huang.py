@@ -211,7 +211,7 @@ def _phase_view(frame: pd.DataFrame, title: str) -> Any:
         x=x,
         xOffset=offset,
         y=alt.Y("low:Q", title="mean absolute gradient").scale(type="log"),
-        y2="high",
+        y2=alt.Y2(field="high"),
         color=alt.value(_SERIES[0].colour),
         tooltip=tips,
     )

@@ -42,6 +42,7 @@ def figure_5a(sources: Sources) -> Figure:
     """The error by the number of deleted units."""
     paper = sources.published("veit2016")
     rows, missing = _published_deletions(paper["deletions"]), []
+    runs = sum(paper["deletions"]["runs"])
     for setting, network, panel in _NETWORKS:
         found = sources.attempt(setting, network, "multiple_deletion")
         if isinstance(found, Lacking):
@@ -63,8 +64,8 @@ def figure_5a(sources: Sources) -> Figure:
         "tested on a third of the images: few for so wide a spread, so their medians jump.",
         _describe_5a(frame),
         (
-            f"Published: {VEIT}, figure 5(a); recomputed from the authors' raw outputs (713 runs without modules 1, "
-            "19 and 37)",
+            f"Published: {VEIT}, figure 5(a); recomputed from the authors' raw outputs ({runs} runs without "
+            "modules 1, 19 and 37)",
             "Measured, digits: preact-54, committed checkpoint, multiple_deletion",
             "Measured, CIFAR-10: record of cifar10-public, resnet56, multiple_deletion",
         ),
@@ -158,7 +159,7 @@ def _spread_view(frame: pd.DataFrame, title: str) -> Any:
         return base.mark_rule(strokeWidth=width, opacity=0.55 if width > 2 else 0.8).encode(
             x=at,
             y=alt.Y(f"{low}_percent:Q", title="test error (%)", scale=scale),
-            y2=f"{high}_percent",
+            y2=alt.Y2(field=f"{high}_percent"),
             color=colour,
             tooltip=tips,
         )

@@ -205,7 +205,7 @@ def single_view(frame: pd.DataFrame, title: str, series: tuple[Series, ...], *, 
     intervals = frame.dropna(subset=["low_percent"])
     if len(intervals):
         bars = interval_bars(
-            alt.Chart(intervals), series, x=at, y=alt.Y("low_percent:Q", scale=scale), y2="high_percent"
+            alt.Chart(intervals), series, x=at, y=alt.Y("low_percent:Q", scale=scale), y2=alt.Y2(field="high_percent")
         )
         layers.insert(1, bars)
     return alt.layer(*layers).properties(title=title, height=230)
