@@ -33,7 +33,7 @@ _HEADS = 24
 """Rows below the faults, for the names of the groups."""
 
 _BORDER: dict[str, Any] = {"strokeDash": [3, 3], "opacity": 0.5}
-_TITLE = "Every seeded fault is seen, most by a claim made for it"
+_TITLE = "Every seeded fault is seen by a claim or a test"
 
 
 def kill_matrix(sources: Sources) -> Figure:

@@ -8,6 +8,7 @@ views its own width; several views take what :func:`fitted` gives them, below ea
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -70,10 +71,19 @@ def specification(chart: Any, mode: Mode = "page", *, width: int | None = None) 
 
     ``width``: of the whole picture in pixels; None for a page, whose script calls ``fit.js``.
     """
-    spec: dict[str, Any] = chart.to_dict()
+    spec: dict[str, Any] = _without_nan(chart.to_dict())
     spec["config"] = _merged(_config(_PALETTES[mode]), spec.get("config", {}))
     spec["background"] = _PALETTES[mode]["background"]
     return spec if width is None else fitted(spec, width)
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON has no number for what is not there, and altair 5 leaves it as it is."""
+    if isinstance(value, dict):
+        return {key: _without_nan(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def fitted(spec: Mapping[str, Any], width: int) -> dict[str, Any]:

@@ -21,6 +21,7 @@ __all__ = ["figure_5a", "figure_5b"]
 
 _NETWORKS = (
     ("digits", "preact-54", "Digits, 54 units (measured)"),
+    ("cifar10", "resnet110-preact", "CIFAR-10, 54 units (measured)"),
     ("cifar10-public", "resnet56", "CIFAR-10, 27 units (measured)"),
 )
 _PANEL = "CIFAR-10, 54 units (published)"
@@ -70,7 +71,7 @@ def figure_5a(sources: Sources) -> Figure:
             "Measured, CIFAR-10: record of cifar10-public, resnet56, multiple_deletion",
         ),
         frame,
-        beside([_spread_view(part, str(panel)) for panel, part in frame.groupby("panel", sort=False)], columns=3),
+        beside([_spread_view(part, str(panel)) for panel, part in frame.groupby("panel", sort=False)], columns=4),
         gathered(missing),
     )
 
@@ -111,7 +112,7 @@ def figure_5b(sources: Sources) -> Figure:
             "Measured, CIFAR-10: record of cifar10-public, resnet56, reordering",
         ),
         frame,
-        beside([_order_view(part, str(panel)) for panel, part in frame.groupby("panel", sort=False)], columns=3),
+        beside([_order_view(part, str(panel)) for panel, part in frame.groupby("panel", sort=False)], columns=4),
         gathered(missing),
     )
 

@@ -21,6 +21,7 @@ _EFFECTIVE = (5, 17)
 _NETWORKS = (
     ("digits", "preact-54", "Digits, 54 units", 0),
     ("cifar10-public", "resnet56", "CIFAR-10, 27 units", 1),
+    ("cifar10", "resnet110-preact", "CIFAR-10, 54 units", 2),
 )
 _SHOWN = 30
 """The longest path on figure 6(c)'s axis."""
