@@ -87,7 +87,7 @@ def test_the_list_measures_nothing_and_has_every_figure(run: Run, monkeypatch: p
     code, out, err = run("figure", "--list")
     assert (code, err) == (0, "")
     assert all(f"{name} (" in out for name in FIGURES)
-    assert "veit-fig3 (drawn)" in out
+    assert "veit-fig7 (drawn)" in out
     assert "lesion-interactions (in part)" in out
     assert max(map(len, out.splitlines())) <= 80
 

@@ -220,16 +220,14 @@ def test_gradients_of_the_first_layer_as_read_off() -> None:
 
 
 def test_interactions_by_hand() -> None:
-    """Three units, four images: w, then each alone, then the pairs."""
-    wrong = np.array(
-        [[0, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0], [1, 1, 1, 0], [1, 0, 0, 0], [0, 0, 0, 0]], dtype=bool
-    )
+    """Three units, five images, the last wrong in any case: the whole network, each unit alone, then the pairs."""
+    own = [[0, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0], [1, 1, 1, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
+    wrong = np.array([[*row, 1] for row in own], dtype=bool)
     rows, images = pair_rows(({"wrong": wrong, "pairs": np.array([[0, 1], [0, 2], [1, 2]])},))
-    found = rows.set_index(["unit_i", "unit_j"]).interaction_points
-    assert images == 4
-    assert (found[1, 2], found[1, 3], found[2, 3]) == (25.0, 0.0, -25.0)
-    assert found[2, 1] == found[1, 2]
-    assert rows.set_index(["unit_i", "unit_j"]).first_percent[2, 1] == 25.0
+    found = rows.set_index(["unit_i", "unit_j"])
+    assert images == 5
+    assert [found.interaction_points[pair] for pair in ((1, 2), (1, 3), (2, 3), (2, 1))] == [20.0, 0.0, -20.0, 20.0]
+    assert (found.both_percent[1, 2], found.first_percent[2, 3], found.second_percent[2, 3]) == (80.0, 40.0, 20.0)
 
 
 def test_the_kill_matrix_is_the_recorded_one() -> None:
