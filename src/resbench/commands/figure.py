@@ -107,13 +107,14 @@ def _format(given: _Format | None, out: Path | None) -> _Format:
 
 
 def _list(format: _Format | None) -> None:
-    from resbench.checking import terminal_width
     from resbench.errors import UserError
+
+    if format not in (None, _Format.json):
+        raise UserError("--list is a table, or JSON with --format json")
+    from resbench.checking import terminal_width
     from resbench.figures.listing import entries, listing_json, listing_table
     from resbench.figures.sources import Sources
     from resbench.plan import Run
 
-    if format not in (None, _Format.json):
-        raise UserError("--list is a table, or JSON with --format json")
     found = entries(Sources(Run([]), measure=False))
     print(listing_json(found) if format is _Format.json else listing_table(found, width=terminal_width()))

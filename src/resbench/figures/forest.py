@@ -115,7 +115,7 @@ def forest_view(
         images="test images|,d",
         note="note",
     )
-    high = alt.X2("high_percent:Q")
+    high = alt.X2(field="high_percent")
     low = x.copy()
     low.shorthand = "low_percent:Q"
     bars = interval_bars(base.transform_filter("isValid(datum.low_percent)"), series, x=low, x2=high, y=y)

@@ -63,6 +63,7 @@ _PANELS = (
         {"resnet20-preact": _PREACT, "resnet32-preact": _PREACT},
     ),
 )
+_COLUMNS = ["panel", "series", "network", "epoch", "loss_nats", "training_error_percent", "test_error_percent"]
 _PAPERS = ("resnet110", "resnet110-preact", "resnet1001", "resnet1001-preact")
 
 
@@ -84,7 +85,7 @@ def curves(sources: Sources) -> Figure:
             _PREACT if "preact" in network else _ORIGINAL,
             lacking,
         )
-    frame = pd.DataFrame(rows)
+    frame = pd.DataFrame(rows, columns=_COLUMNS)
     views = [_view(part, str(panel)) for panel, part in frame.groupby("panel", sort=False)]
     return Figure(
         "he-curves",
@@ -102,7 +103,7 @@ def curves(sources: Sources) -> Figure:
             "Measured, CIFAR-10: records of cifar10-short, training_curves (a short recipe, not the paper's)",
         ),
         frame,
-        beside(views),
+        beside(views) if views else None,
         gathered(lacking),
     )
 

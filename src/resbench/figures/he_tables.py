@@ -151,7 +151,7 @@ def _figure(
     own, lacking = measured_errors(sources, "cifar10", _PAPER, _OURS, rows)
     digits, missing = measured_errors(sources, "digits", _DIGITS, _OURS, rows)
     frame = pd.DataFrame([*found, *own, *digits])
-    cited = " and ".join(str(paper[one]["citation"]) for one in (table, hundred) if one)
+    cited = " and ".join(str(paper[one]["citation"]).partition(": ")[2] for one in (table, hundred) if one)
     return Figure(
         name,
         "he2016",

@@ -25,9 +25,9 @@ _KINDS = ("constant", "stochastic")
 _DATASETS = {
     "cifar10": "CIFAR-10, 110 layers",
     "cifar10-1202": "CIFAR-10, 1202 layers",
-    "cifar10-without-augmentation": "CIFAR-10, plain images",
+    "cifar10-without-augmentation": "CIFAR-10, not augmented",
     "cifar100": "CIFAR-100, 110 layers",
-    "cifar100-without-augmentation": "CIFAR-100, plain images",
+    "cifar100-without-augmentation": "CIFAR-100, not augmented",
     "svhn": "SVHN, 152 layers",
     "imagenet": "ImageNet, 152 layers",
 }
@@ -87,7 +87,7 @@ def table_1(sources: Sources) -> Figure:
         "schedule. Bars: 95 % Wilson intervals over the test images; published values have none.",
         _describe(frame),
         (
-            f"Published: {HUANG}, table 1, and section 4 for 1202 layers and plain images (without augmentation)",
+            f"Published: {HUANG}, table 1, and section 4 for 1202 layers and images that are not augmented",
             "Measured, digits: post-54, post-54-stochastic, post-9, post-9-stochastic, committed checkpoints, "
             "evaluation",
         ),
@@ -211,7 +211,7 @@ def _phase_view(frame: pd.DataFrame, title: str) -> Any:
         x=x,
         xOffset=offset,
         y=alt.Y("low:Q", title="mean absolute gradient").scale(type="log"),
-        y2="high",
+        y2=alt.Y2(field="high"),
         color=alt.value(_SERIES[0].colour),
         tooltip=tips,
     )

@@ -14,6 +14,7 @@ from resbench.figures.marks import beside, tooltips
 from resbench.figures.model import Figure, Missing
 from resbench.figures.sources import Sources
 from resbench.figures.theme import BLUE
+from resbench.reports.words import clean
 
 __all__ = ["kill_matrix"]
 
@@ -32,7 +33,7 @@ _HEADS = 24
 """Rows below the faults, for the names of the groups."""
 
 _BORDER: dict[str, Any] = {"strokeDash": [3, 3], "opacity": 0.5}
-_TITLE = "Every seeded fault is seen, most by a claim made for it"
+_TITLE = "Every seeded fault is seen by a claim or a test"
 
 
 def kill_matrix(sources: Sources) -> Figure:
@@ -65,7 +66,7 @@ def kill_matrix(sources: Sources) -> Figure:
     faults, killed = frame.fault.nunique(), kills.fault.nunique()
     alone = int((kills.groupby("fault").size() == 1).sum())
     killers = kills.killer.nunique()
-    fate = f"{killed} of {faults} were seen" + (f"; not seen: {', '.join(survivors)}" if survivors else "")
+    fate = f"{killed} of {faults} were seen" + (f"; not seen: {', '.join(map(clean, survivors))}" if survivors else "")
     return Figure(
         "kill-matrix",
         "faults",
@@ -93,13 +94,13 @@ def _frame(faults: list[Mapping[str, Any]]) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     ordered = sorted(faults, key=lambda fault: WHERE.index(fault["where"]))
     for number, fault in enumerate(ordered, start=1):
-        for killer in dict.fromkeys(_short(str(id)) for id in fault["killed_by"]) or [""]:
+        for killer in dict.fromkeys(_short(clean(id)) for id in fault["killed_by"]) or [""]:
             group = _GROUPS[_group(killer)] if killer else ""
             rows.append(
                 {
-                    "fault": fault["name"],
+                    "fault": clean(fault["name"]),
                     "where": fault["where"],
-                    "what": fault["what"],
+                    "what": clean(fault["what"]),
                     "row": number,
                     "killer": killer,
                     "group": group,

@@ -8,6 +8,7 @@ views its own width; several views take what :func:`fitted` gives them, below ea
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -60,8 +61,7 @@ def palette(mode: Mode) -> Mapping[str, str]:
 def themed(chart: Any, mode: Mode = "page") -> Any:
     """The chart with the colours of ``mode``; its own configuration wins."""
     made = chart.copy(deep=True)
-    given = made.to_dict().get("config", {})
-    made.config = _merged(_config(_PALETTES[mode]), given)
+    made.config = _merged(_config(_PALETTES[mode]), made.to_dict().get("config", {}))
     made.background = _PALETTES[mode]["background"]
     return made
 
@@ -71,8 +71,19 @@ def specification(chart: Any, mode: Mode = "page", *, width: int | None = None) 
 
     ``width``: of the whole picture in pixels; None for a page, whose script calls ``fit.js``.
     """
-    spec: dict[str, Any] = themed(chart, mode).to_dict()
+    spec: dict[str, Any] = _without_nan(chart.to_dict())
+    spec["config"] = _merged(_config(_PALETTES[mode]), spec.get("config", {}))
+    spec["background"] = _PALETTES[mode]["background"]
     return spec if width is None else fitted(spec, width)
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON has no number for what is not there, and altair 5 leaves it as it is."""
+    if isinstance(value, dict):
+        return {key: _without_nan(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def fitted(spec: Mapping[str, Any], width: int) -> dict[str, Any]:

@@ -97,7 +97,7 @@ def blocks(sources: Sources) -> Figure:
     low = alt.X("low_ms:Q", title="time per step (ms)").scale(type="log")
     height = ROW * len(labels)
     times = alt.layer(
-        interval_bars(base.transform_filter("isValid(datum.low_ms)"), SERIES, x=low, x2=alt.X2("high_ms:Q"), y=y),
+        interval_bars(base.transform_filter("isValid(datum.low_ms)"), SERIES, x=low, x2=alt.X2(field="high_ms"), y=y),
         points(base, SERIES, 45, x=time, y=y, tooltip=tips),
     ).properties(title="Time", height=height)
     used = points(base.transform_filter("isValid(datum.utilisation_percent)"), SERIES, 45, x=share, y=y, tooltip=tips)

@@ -94,13 +94,13 @@ def _ratios(frame: pd.DataFrame, series: Sequence[Series], first: str) -> Any:
     band = alt.Chart(pd.DataFrame({"from": [1 / 1.05], "to": [1.05]})).mark_rect(color=PAPER, opacity=0.16)
     same = alt.Chart(pd.DataFrame({"one": [1.0]})).mark_rule(strokeDash=[4, 3], color=PAPER)
     return alt.layer(
-        band.encode(x=alt.X("from:Q", title=title, scale=scale), x2="to"),
+        band.encode(x=alt.X("from:Q", title=title, scale=scale), x2=alt.X2(field="to")),
         same.encode(x=alt.X("one:Q", title=title, scale=scale)),
         interval_bars(
             base.transform_filter("isValid(datum.low)"),
             series,
             x=alt.X("low:Q", title=title, scale=scale),
-            x2="high",
+            x2=alt.X2(field="high"),
             y=y,
         ),
         points(base, series, 40, x=alt.X("ratio:Q", title=title, scale=scale), y=y, tooltip=tips),

@@ -21,6 +21,7 @@ __all__ = ["figure_5a", "figure_5b"]
 
 _NETWORKS = (
     ("digits", "preact-54", "Digits, 54 units (measured)"),
+    ("cifar10", "resnet110-preact", "CIFAR-10, 54 units (measured)"),
     ("cifar10-public", "resnet56", "CIFAR-10, 27 units (measured)"),
 )
 _PANEL = "CIFAR-10, 54 units (published)"
@@ -42,6 +43,7 @@ def figure_5a(sources: Sources) -> Figure:
     """The error by the number of deleted units."""
     paper = sources.published("veit2016")
     rows, missing = _published_deletions(paper["deletions"]), []
+    runs = sum(paper["deletions"]["runs"])
     for setting, network, panel in _NETWORKS:
         found = sources.attempt(setting, network, "multiple_deletion")
         if isinstance(found, Lacking):
@@ -63,13 +65,13 @@ def figure_5a(sources: Sources) -> Figure:
         "tested on a third of the images: few for so wide a spread, so their medians jump.",
         _describe_5a(frame),
         (
-            f"Published: {VEIT}, figure 5(a); recomputed from the authors' raw outputs (713 runs without modules 1, "
-            "19 and 37)",
+            f"Published: {VEIT}, figure 5(a); recomputed from the authors' raw outputs ({runs} runs without "
+            "modules 1, 19 and 37)",
             "Measured, digits: preact-54, committed checkpoint, multiple_deletion",
             "Measured, CIFAR-10: record of cifar10-public, resnet56, multiple_deletion",
         ),
         frame,
-        beside([_spread_view(part, str(panel)) for panel, part in frame.groupby("panel", sort=False)], columns=3),
+        beside([_spread_view(part, str(panel)) for panel, part in frame.groupby("panel", sort=False)], columns=4),
         gathered(missing),
     )
 
@@ -110,7 +112,7 @@ def figure_5b(sources: Sources) -> Figure:
             "Measured, CIFAR-10: record of cifar10-public, resnet56, reordering",
         ),
         frame,
-        beside([_order_view(part, str(panel)) for panel, part in frame.groupby("panel", sort=False)], columns=3),
+        beside([_order_view(part, str(panel)) for panel, part in frame.groupby("panel", sort=False)], columns=4),
         gathered(missing),
     )
 
@@ -158,7 +160,7 @@ def _spread_view(frame: pd.DataFrame, title: str) -> Any:
         return base.mark_rule(strokeWidth=width, opacity=0.55 if width > 2 else 0.8).encode(
             x=at,
             y=alt.Y(f"{low}_percent:Q", title="test error (%)", scale=scale),
-            y2=f"{high}_percent",
+            y2=alt.Y2(field=f"{high}_percent"),
             color=colour,
             tooltip=tips,
         )

@@ -86,7 +86,7 @@ def figure_7(sources: Sources) -> Figure:
     )
     tips = tooltips(deleted_units="units deleted", length_units="length|d", left_percent="paths left (%)|.4f")
     ends = pd.DataFrame({"from": [_EFFECTIVE[0]], "to": [_EFFECTIVE[1]]})
-    band = alt.Chart(ends).mark_rect(color=YELLOW, opacity=0.18).encode(x=alt.X("from:Q"), x2="to")
+    band = alt.Chart(ends).mark_rect(color=YELLOW, opacity=0.18).encode(x=alt.X("from:Q"), x2=alt.X2(field="to"))
     curves = base.mark_line(strokeWidth=2).encode(x=x, y=y, color=colour, strokeDash=dash)
     # Invisible points: what the pointer has to meet for the values.
     hits = base.mark_point(size=60, opacity=0).encode(x=x, y=y, tooltip=tips)

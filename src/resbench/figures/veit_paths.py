@@ -21,6 +21,7 @@ _EFFECTIVE = (5, 17)
 _NETWORKS = (
     ("digits", "preact-54", "Digits, 54 units", 0),
     ("cifar10-public", "resnet56", "CIFAR-10, 27 units", 1),
+    ("cifar10", "resnet110-preact", "CIFAR-10, 54 units", 2),
 )
 _SHOWN = 30
 """The longest path on figure 6(c)'s axis."""
@@ -59,7 +60,8 @@ def figure_6b(sources: Sources) -> Figure:
                 )
             )
     frame = pd.DataFrame(rows)
-    base = alt.Chart(frame)
+    # Few hollow points are seen on many filled ones, not under them.
+    base = alt.Chart(frame.sort_values("series", key=lambda names: names == paper, kind="stable"))
     x = alt.X("length_units:Q", title=_LENGTH).scale(domain=[0, 54], nice=False).axis(grid=False)
     y_title = "gradient norm of a path (1: through no unit)"
     y = alt.Y("relative:Q", title=y_title).scale(type="log").axis(format=".0e", tickCount=8)
@@ -76,7 +78,7 @@ def figure_6b(sources: Sources) -> Figure:
         series,
         x=x,
         y=alt.Y("relative_low:Q", title=y_title),
-        y2="relative_high",
+        y2=alt.Y2(field="relative_high"),
     )
     chart = alt.layer(bars, points(base, series, 36, x=x, y=y, tooltip=tips)).properties(height=300)
     return Figure(
@@ -107,15 +109,7 @@ def figure_6c(sources: Sources) -> Figure:
     ratio = _ratio(sources.published("veit2016")["figure_6"])
     weights = [math.comb(_UNITS, k) * ratio**k for k in range(_UNITS + 1)]
     paper = "CIFAR-10, 54 units, from the published figure 6(b)"
-    rows: list[dict[str, Any]] = [
-        {
-            "series": paper,
-            "network": "ResNet-110",
-            "length_units": k,
-            "share_percent": 100 * weight / math.fsum(weights),
-        }
-        for k, weight in enumerate(weights)
-    ]
+    rows = [_share_row(paper, "ResNet-110", k, 100 * weight / math.fsum(weights)) for k, weight in enumerate(weights)]
     series, missing = [published(paper)], []
     for setting, network, name, order in _NETWORKS:
         found = sources.attempt(setting, network, "path_gradients")
@@ -129,14 +123,7 @@ def figure_6c(sources: Sources) -> Figure:
         shares = 100.0 * gradient_shares(found)
         low, high = percentile_interval(shares[1:])
         rows += [
-            {
-                "series": series[-1].name,
-                "network": network,
-                "length_units": k,
-                "share_percent": float(shares[0, k]),
-                "share_low": float(low[k]),
-                "share_high": float(high[k]),
-            }
+            _share_row(series[-1].name, network, k, float(shares[0, k]), float(low[k]), float(high[k]))
             for k in range(shares.shape[1])
         ]
     frame = pd.DataFrame(rows)
@@ -152,13 +139,13 @@ def figure_6c(sources: Sources) -> Figure:
     shown = frame[frame.length_units <= _SHOWN]
     base = alt.Chart(shown)
     ends = pd.DataFrame({"from": [_EFFECTIVE[0] - 0.5], "to": [_EFFECTIVE[1] + 0.5]})
-    band = alt.Chart(ends).mark_rect(color=YELLOW, opacity=0.18).encode(x=alt.X("from:Q"), x2="to")
+    band = alt.Chart(ends).mark_rect(color=YELLOW, opacity=0.18).encode(x=alt.X("from:Q"), x2=alt.X2(field="to"))
     bars = interval_bars(
         alt.Chart(shown.dropna(subset=["share_low"])),
         series,
         x=x,
         y=alt.Y("share_low:Q", title="share of the gradient (%)"),
-        y2="share_high",
+        y2=alt.Y2(field="share_high"),
     )
     chart = alt.layer(
         band, bars, lines(base, series, x=x, y=y), points(base, series, 30, x=x, y=y, tooltip=tips)
@@ -212,6 +199,19 @@ def _gradient_row(
         "relative_low": low,
         "relative_high": high,
         "gradient_norm": norm,
+    }
+
+
+def _share_row(
+    series: str, network: str, length: int, share: float, low: float | None = None, high: float | None = None
+) -> dict[str, Any]:
+    return {
+        "series": series,
+        "network": network,
+        "length_units": length,
+        "share_percent": share,
+        "share_low": low,
+        "share_high": high,
     }
 
 

@@ -24,6 +24,7 @@ _SERIES = (
 )
 _PANELS = (
     ("digits", "preact-54", "vgg-15", "Digits, 54 units (measured)"),
+    ("cifar10", "resnet110-preact", "vgg15", "CIFAR-10, 110 layers (measured)"),
     ("cifar10-public", "resnet56", "plain56", "CIFAR-10, 56 layers (measured)"),
     ("cifar10-public", "resnet20", "plain20", "CIFAR-10, 20 layers (measured)"),
 )
@@ -37,8 +38,9 @@ _PAPERS = (
     ("resnet20-preact", "resnet20-stochastic", "CIFAR-10, 9 units (published)"),
 )
 _OURS = (
-    ("post-54", "post-54-stochastic", "Digits, 54 units (measured)"),
-    ("post-9", "post-9-stochastic", "Digits, 9 units (measured)"),
+    ("cifar10", "resnet110-preact", "resnet110-stochastic", "CIFAR-10, 54 units (measured)"),
+    ("digits", "post-54", "post-54-stochastic", "Digits, 54 units (measured)"),
+    ("digits", "post-9", "post-9-stochastic", "Digits, 9 units (measured)"),
 )
 _SERIES_8 = (
     published("constant depth, published", 0),
@@ -65,7 +67,7 @@ def figure_3(sources: Sources) -> Figure:
     return Figure(
         "veit-fig3",
         "veit2016",
-        "Deleting one unit hardly hurts a deep residual network; deleting one layer ruins a plain one",
+        "Deleting one unit rarely hurts a deep residual network; deleting one layer ruins a plain one",
         "Test error after deleting the unit (residual network) or layer (plain network) at each position, without "
         "fine-tuning. Bars: 95 % Wilson intervals over the test images; dashed lines: the whole network. The digits "
         "are another data set than the paper's: 1,797 images of 8x8 pixels, tested by two networks, one a half. The "
@@ -96,10 +98,11 @@ def figure_8(sources: Sources) -> Figure:
                 for unit, error in enumerate(table["errors"], start=1)
             ]
     missing = []
-    sources.prepare("digits", [(network, "single_deletion") for *pair, _ in _OURS for network in pair])
-    for *pair, panel in _OURS:
+    digits = [network for setting, *pair, _ in _OURS for network in pair if setting == "digits"]
+    sources.prepare("digits", [(network, "single_deletion") for network in digits])
+    for setting, *pair, panel in _OURS:
         for network, series in zip(pair, _SERIES_8[2:], strict=True):
-            found = sources.attempt("digits", network, "single_deletion")
+            found = sources.attempt(setting, network, "single_deletion")
             if isinstance(found, Lacking):
                 missing.append(found)
             else:
@@ -205,7 +208,7 @@ def single_view(frame: pd.DataFrame, title: str, series: tuple[Series, ...], *, 
     intervals = frame.dropna(subset=["low_percent"])
     if len(intervals):
         bars = interval_bars(
-            alt.Chart(intervals), series, x=at, y=alt.Y("low_percent:Q", scale=scale), y2="high_percent"
+            alt.Chart(intervals), series, x=at, y=alt.Y("low_percent:Q", scale=scale), y2=alt.Y2(field="high_percent")
         )
         layers.insert(1, bars)
     return alt.layer(*layers).properties(title=title, height=230)
