@@ -73,6 +73,8 @@ def test_every_schema_is_one_and_of_a_command(name: str) -> None:
         ("claims-wanted", ("claims", "wanted")),
         ("schema", ("schema",)),
         ("faults", ("faults", "--list")),
+        ("figure", ("figure", "--list")),
+        ("figure", ("figure", "veit-fig7")),
         ("bench", ("bench", "--list")),
         ("bench", ("bench", "--list", "--set", "engines")),
     ],
