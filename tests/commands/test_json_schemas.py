@@ -85,6 +85,14 @@ def test_outputs(run: Run, name: str, arguments: tuple[str, ...]) -> None:
     checked(name, out)
 
 
+def test_the_file_of_a_run_says_when(run: Run, tmp_path: Path) -> None:
+    code, out, _ = run("check", "--select", "veit-paths-2n", "--format", "json", "--out", str(tmp_path))
+    written = checked("check", (tmp_path / "verdicts.json").read_text())
+    assert code == 0
+    assert written.pop("at").endswith("+00:00")
+    assert written == checked("check", out)
+
+
 def test_lesions(run: Run) -> None:
     modes = [part for mode in ("single", "multi", "reorder", "duplicate", "pairs") for part in ("--mode", mode)]
     code, out, _ = run("lesion", *NET, *modes, "--draws", "1", "--k", "1", "--swaps", "1", "--format", "json")
