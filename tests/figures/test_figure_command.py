@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from xml.etree import ElementTree
 
+import altair as alt
 import pandas as pd
 import pytest
 from figure_fakes import made_up_sources
@@ -140,6 +141,13 @@ def test_names_that_hold_markup_are_escaped(records: Path) -> None:
     ElementTree.fromstring(svg)
     assert "<script" not in svg
     assert "\x1b" not in svg
+
+
+def test_letters_that_no_xml_holds_do_not_break_a_picture() -> None:
+    frame = pd.DataFrame({"name": ["a\x1b[31m\x00b"]})
+    chart = alt.Chart(frame).mark_text().encode(text="name:N", tooltip="name:N")
+    figure = Figure("x", "lesions", "T\x07", "c\x1b", "d", ("s",), frame, chart)
+    ElementTree.fromstring(figure_svg(figure))
 
 
 def test_stale_records_are_missing_not_drawn(records: Path) -> None:

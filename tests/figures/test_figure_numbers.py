@@ -19,7 +19,13 @@ from numpy.typing import NDArray
 from resbench.figures.he_tables import _TABLE_1, _TABLE_2, _TABLE_3
 from resbench.figures.huang_heatmap import network_of
 from resbench.figures.interactions import pair_rows
+from resbench.figures.throughput_history import _chart as history_chart
+from resbench.figures.throughput_history import _frame as history_rows
 from resbench.records.results import Request
+from resbench.timing.change import Change
+from resbench.timing.changepoints import Level
+from resbench.timing.history import History, Point, Series, Step
+from resbench.timing.worker.case import parse
 
 BASELINES = Path(__file__).resolve().parents[2] / "baselines"
 
@@ -272,3 +278,18 @@ def test_the_history_is_asvs() -> None:
     row = frame("throughput-history", case="original 64@8", commit="3ae8ed8c").iloc[0]
     assert row.ms == pytest.approx(1e3 * cases[0][0], rel=0.02)
     assert built("throughput-history").frame.commit.nunique() == len(list(folder.glob("*-*.json")))
+
+
+def test_a_change_of_level_is_marked_at_the_commit_after_it() -> None:
+    case = parse("unit:preact/64@8/step/float32/nchw/eager/b32/cpu1")
+    points = tuple(
+        Point(f"{n}" * 40, f"2026-01-0{n}T00:00:00+00:00", f"run {n}", s, 3) for n, s in ((1, 0.1), (2, 0.2))
+    )
+    step = Step(points[0], points[1], (0.1, 0.2), Change.SLOWER, 1)
+    found = History((Series(case, "1", "here", points, (Level(0, 1, 0.1), Level(1, 2, 0.2)), (step,)),), ())
+    rows = history_rows(found)
+    assert rows.change.tolist() == ["", "SLOWER +100.0 %"]
+    assert rows.relative_percent.tolist() == pytest.approx([-100 / 3, 100 / 3])
+    marked = history_chart(rows).to_dict()["layer"][-1]
+    assert marked["mark"]["type"] == "point"
+    assert len(history_chart(rows).layer) == 3

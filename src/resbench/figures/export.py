@@ -30,8 +30,6 @@ _TITLE, _SMALL = 16.0, 11.5
 
 _LETTER = 0.52
 _PNG_SCALE = 2.0
-_UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
-"""No XML may hold these, but names in records may."""
 
 
 def rendered(figure: Figure, format: str, theme: Mode = "light") -> bytes:
@@ -98,7 +96,7 @@ def figure_svg(figure: Figure, theme: Mode = "light") -> str:
     if figure.chart is None:
         wanted = "; ".join(f"{one.what}: {one.command}" for one in figure.missing) or "nothing is known of it"
         raise NotMeasured(f"{figure.name}: nothing to draw. {wanted}")
-    drawn = _UNFIT.sub(" ", vl_convert.vegalite_to_svg(specification(figure.chart, theme, width=_WIDTH)))
+    drawn = vl_convert.vegalite_to_svg(specification(figure.chart, theme, width=_WIDTH))
     width, height = _size(drawn)
     whole = max(width, _WIDTH) + 2 * _MARGIN
     colour = palette(theme)

@@ -22,8 +22,8 @@ _FAILED = 20.0
 _NONE = "none"
 """A row without an error in a panel: neither published nor measured."""
 
-_ROW = 21
-"""Pixels."""
+_ROW, _APART = 21, 32
+"""Pixels; of rows whose series stand above each other."""
 
 
 @dataclass(frozen=True)
@@ -98,9 +98,16 @@ def forest_chart(
 
 
 def forest_view(
-    frame: pd.DataFrame, panel: str, labels: Sequence[str], series: Sequence[Series], x: alt.X, room: int
+    frame: pd.DataFrame,
+    panel: str,
+    labels: Sequence[str],
+    series: Sequence[Series],
+    x: alt.X,
+    room: int,
+    *,
+    apart: bool = False,
 ) -> Any:
-    """One panel; ``labels``: its rows, from the top."""
+    """One panel; ``labels``: its rows, from the top.  ``apart``: series stand a little above each other."""
     base = alt.Chart(frame)
     y = (
         alt.Y("row:N", title=None)
@@ -118,15 +125,19 @@ def forest_view(
     high = alt.X2(field="high_percent")
     low = x.copy()
     low.shorthand = "low_percent:Q"
-    bars = interval_bars(base.transform_filter("isValid(datum.low_percent)"), series, x=low, x2=high, y=y)
+    places: dict[str, Any] = {"y": y}
+    if apart:
+        used = [one.name for one in series if one.name in set(frame.series)]
+        places["yOffset"] = alt.YOffset("series:N").scale(domain=used)
+    bars = interval_bars(base.transform_filter("isValid(datum.low_percent)"), series, x=low, x2=high, **places)
     failed = base.transform_filter("datum.note != ''").mark_text(
         text="fail: above 20 %", align="right", dx=-8, fontSize=10
     )
-    layers: list[alt.Chart] = [bars, points(base, series, 55, x=x, y=y, tooltip=tips), failed.encode(x=x, y=y)]
+    layers: list[alt.Chart] = [bars, points(base, series, 55, x=x, tooltip=tips, **places), failed.encode(x=x, y=y)]
     empty = [label for label in labels if label not in set(frame.row)]
     if empty:
         none = alt.Chart(pd.DataFrame({"row": empty}))
         layers.append(
             none.mark_text(text=_NONE, align="left", dx=6, fontSize=10, opacity=0.65).encode(x=alt.value(0), y=y)
         )
-    return alt.layer(*layers).properties(title=panel, height=_ROW * len(labels))
+    return alt.layer(*layers).properties(title=panel, height=(_APART if apart else _ROW) * len(labels))

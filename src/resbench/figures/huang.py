@@ -102,8 +102,8 @@ def _by_panel(frame: pd.DataFrame, axes: dict[str, alt.X]) -> Any:
     parts = []
     for panel, x in axes.items():
         part = frame[frame.panel == panel]
-        parts.append(forest_view(part, panel, list(dict.fromkeys(part.row)), _SERIES, x, 160))
-    return beside(parts, room=190)
+        parts.append(forest_view(part, panel, list(dict.fromkeys(part.row)), _SERIES, x, 160, apart=True))
+    return beside(parts, room=190, yOffset="independent")
 
 
 def figure_7(sources: Sources) -> Figure:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -41,6 +42,7 @@ NARROW = 640
 """Pixels; below, views stand below each other and legends have one column."""
 
 _WIDE = 900
+_UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _GAP = 24
 _PLOT = 200
 """Pixels: with less, a plot beside others is too narrow."""
@@ -71,18 +73,23 @@ def specification(chart: Any, mode: Mode = "page", *, width: int | None = None) 
 
     ``width``: of the whole picture in pixels; None for a page, whose script calls ``fit.js``.
     """
-    spec: dict[str, Any] = _without_nan(chart.to_dict())
+    spec: dict[str, Any] = _plain(chart.to_dict())
     spec["config"] = _merged(_config(_PALETTES[mode]), spec.get("config", {}))
     spec["background"] = _PALETTES[mode]["background"]
     return spec if width is None else fitted(spec, width)
 
 
-def _without_nan(value: Any) -> Any:
-    """JSON has no number for what is not there, and altair 5 leaves it as it is."""
+def _plain(value: Any) -> Any:
+    """``value`` as JSON and SVG can hold it: what is not there is None, which altair 5 leaves a NaN.
+
+    Names in records may hold anything; letters that no XML holds become spaces (at a NUL vl-convert ends the process).
+    """
     if isinstance(value, dict):
-        return {key: _without_nan(each) for key, each in value.items()}
+        return {str(_plain(key)): _plain(each) for key, each in value.items()}
     if isinstance(value, list):
-        return [_without_nan(each) for each in value]
+        return [_plain(each) for each in value]
+    if isinstance(value, str):
+        return _UNFIT.sub(" ", value)
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

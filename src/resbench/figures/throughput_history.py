@@ -108,18 +108,12 @@ def _chart(frame: pd.DataFrame) -> Any:
         machine="machine",
         change="change",
     )
-    rings = base.transform_filter("datum.change != ''").mark_point(
-        size=170, strokeWidth=2.4, color=VERMILLION, opacity=1
-    )
-    return (
-        alt.layer(
-            lines(base, used, x=x, y=y, detail="key:N"),
-            points(base, used, 36, x=x, y=y, tooltip=tips),
-            rings.encode(x=x, y=y, tooltip=tips),
-        )
-        .properties(height=280)
-        .interactive()
-    )
+    layers = [lines(base, used, x=x, y=y, detail="key:N"), points(base, used, 36, x=x, y=y, tooltip=tips)]
+    changes = frame[frame.change != ""]
+    if len(changes):
+        rings = alt.Chart(changes).mark_point(size=170, strokeWidth=2.4, color=VERMILLION, opacity=1)
+        layers.append(rings.encode(x=x, y=y, tooltip=tips))
+    return alt.layer(*layers).properties(height=280).interactive()
 
 
 def _empty(title: str, line: str, missing: Missing) -> Figure:
