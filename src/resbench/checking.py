@@ -75,7 +75,7 @@ def configured(options: Options, named: Collection[str]) -> Options:
     """``options``, with what ``[tool.resbench]`` says wherever the user has ``named`` none; a note says what that is.
 
     Who asks for resbench's own networks (a setting, ``--retrain``, ``--checkpoints``, ``--refresh``) gets nothing of
-    what the file says of a target.
+    what the file says of a target and of which claims.
 
     Raises:
         UserError: the file cannot be read, or says what does not go together.
@@ -90,10 +90,10 @@ def configured(options: Options, named: Collection[str]) -> Options:
     values: dict[str, Any] = {"select": found.select, "kinds": found.kinds, "settings": found.settings}
     values |= {"strict": found.strict, "sequential": found.sequential, "alpha": found.alpha, "waivers": found.waivers}
     values = {key: value for key, value in values.items() if value and _OPTION.get(key, key) not in named}
-    if own or another or "target" in named:
+    if own:
+        values = {key: value for key, value in values.items() if key in ("strict", "waivers")}
+    elif "target" in named:
         values.pop("settings", None)
-    if options.refresh is not None:
-        values = {key: value for key, value in values.items() if key not in ("sequential", "alpha")}
     if used or values:
         note(f"{', '.join([*(name.replace('_', '-') for name in used), *values])}: from {found}")
     device = target.device if used else options.device
