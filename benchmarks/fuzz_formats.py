@@ -350,6 +350,35 @@ def _read_plan(path: Path) -> object:
     return read_plan(path)
 
 
+_TABLE = """[project]
+name = "mine"
+
+[tool.resbench]
+target = "mypackage.models:build"
+data = "npz:test.npz"
+mean = [0.5, 0.5, 0.5]
+std = "0.25,0.25,0.25"
+select = ["unit-*", "he-*"]
+sequential = true
+alpha = 0.05
+"""
+
+
+def _project(folder: Path) -> Path:
+    (folder / "pyproject.toml").write_text(_TABLE)
+    return folder / "pyproject.toml"
+
+
+def _read_project(path: Path) -> object:
+    from resbench.configuration import read_configuration
+    from resbench.targets.options import TargetOptions
+
+    found = read_configuration(path)
+    if found is None:
+        return None
+    return found.keys, found.select, found.kinds, found.settings, found.alpha, found.for_target(TargetOptions(), ())
+
+
 # --- times ----------------------------------------------------------------------------------------------------------
 
 
@@ -446,4 +475,5 @@ FORMATS: tuple[Format, ...] = (
     Format("survey.csv", "", _survey, _read_survey),
     Format("study.toml", "", _study, _read_study),
     Format("training plan", "", _plan, _read_plan),
+    Format("pyproject.toml", "", _project, _read_project),
 )

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resbench.claims import load_claims
 from resbench.claims import select as select_claims
-from resbench.configuration import find_configuration
 from resbench.errors import UserError, of_option
 from resbench.github_job import check_job, tell_job
 from resbench.judge import Verdict, exit_code
@@ -42,7 +41,6 @@ __all__ = [
     "Options",
     "check",
     "check_device",
-    "configured",
     "judge_items",
     "loaded_target",
     "run_check",
@@ -72,39 +70,6 @@ class Options:
     refresh: Refresh | None = None
     since: Path | None = None
     target: TargetOptions = field(default_factory=TargetOptions)
-
-
-def configured(options: Options, named: Collection[str]) -> Options:
-    """``options``, with what ``[tool.resbench]`` says wherever the user has ``named`` none; a note says what that is.
-
-    Who asks for resbench's own networks (a setting, ``--retrain``, ``--checkpoints``, ``--refresh``) gets nothing of
-    what the file says of a target.
-
-    Raises:
-        UserError: the file cannot be read, or says what does not go together.
-    """
-    found = find_configuration(Path())
-    if found is None:
-        return options
-    own = bool({"retrain", "checkpoints", "refresh"} & set(named)) or bool(set(options.settings) - {TARGET})
-    another = "target" in named and options.target.target != found.target
-    target = options.target if own else found.for_target(options.target, named)
-    used = [] if own or another or not found.target else found.of_target(named)
-    values: dict[str, Any] = {"select": found.select, "kinds": found.kinds, "settings": found.settings}
-    values |= {"strict": found.strict, "sequential": found.sequential, "alpha": found.alpha, "waivers": found.waivers}
-    values = {key: value for key, value in values.items() if value and _OPTION.get(key, key) not in named}
-    if own or another or "target" in named:
-        values.pop("settings", None)
-    if options.refresh is not None:
-        values = {key: value for key, value in values.items() if key not in ("sequential", "alpha")}
-    if used or values:
-        note(f"{', '.join([*(name.replace('_', '-') for name in used), *values])}: from {found}")
-    device = target.device if used else options.device
-    return replace(options, target=target, device=device, **values)
-
-
-_OPTION = {"kinds": "kind", "settings": "setting"}
-"""Where an option is not named as the file's key is."""
 
 
 def run_check(options: Options) -> int:

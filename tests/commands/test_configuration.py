@@ -84,9 +84,13 @@ def test_options_win(run: Run, project: Path) -> None:
 
 
 def test_who_asks_for_resbenchs_networks_gets_them(run: Run, project: Path) -> None:
-    code, out, err = run("check", "--setting", "any", "--select", "veit-paths-2n", "-v")
+    change(project, "select =", 'kinds = ["trained"]\nselect =')
+    code, out, err = run("check", "--setting", "any", "--kind", "exact", "-v")
     assert (code, err) == (0, "")
     assert "veit-paths-2n@any" in out
+    code, out, _ = run("check", "--setting", "published", "--select", "veit-sd-lesion", "-v")
+    assert code == 0
+    assert "veit-sd-lesion@published" in out
 
 
 def test_another_target_has_its_own_input(run: Run, project: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from command_tree import NAMED, root
 
 from conftest import Run
-from resbench.commands.frame import examples_of
+from resbench.commands.help_text import examples_of, first_sentence, in_words, to_copy
 from resbench.talking import restored
 
 ALL = pytest.mark.parametrize("name", sorted(NAMED))
@@ -82,6 +82,33 @@ def test_examples_can_be_copied(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
     _, out, _ = run("train", "--help")
     shown = out.split("Examples:\n")[1].split("\n\n")[0].replace(" \\\n", " ")
     assert [" ".join(line.split()) for line in shown.splitlines()] == examples_of(NAMED["train"][1].help)
+
+
+@pytest.mark.parametrize("width", [30, 40, 78])
+def test_a_long_command_is_one_for_a_shell(width: int) -> None:
+    command = "resbench train --setting cifar10-short --max-minutes 30 --select 'a b/*' --data npz:a-long-name"
+    shown = to_copy(command, width)
+    assert max(map(len, shown.splitlines())) <= width + 1
+    assert shlex.split(shown.replace("\\\n", "")) == shlex.split(command)
+
+
+@pytest.mark.parametrize(
+    ("shown", "words"),
+    [
+        ("--select <list[str]>", "--select TEXT"),
+        ("--seed <int range>", "--seed N"),
+        ("--mode <list[single|multi]>", "--mode single|multi"),
+        ("--format [table|json]", "--format table|json"),
+        ("--units GLOB", "--units GLOB"),
+    ],
+)
+def test_options_in_words(shown: str, words: str) -> None:
+    assert in_words(shown) == words
+
+
+def test_first_sentences() -> None:
+    assert first_sentence("Judge claims.  More.\n\nExample: resbench check") == "Judge claims"
+    assert first_sentence("Is head slower? Two processes.") == "Is head slower"
 
 
 def test_the_list_of_commands_is_whole(run: Run) -> None:

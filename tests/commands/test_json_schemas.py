@@ -50,12 +50,11 @@ def test_every_command_with_json_has_a_schema(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", schemas.names())
-def test_every_schema_is_one_and_of_a_command(name: str) -> None:
+def test_every_schema_is_one(name: str) -> None:
     schema = schemas.read(name)
     jsonschema.Draft202012Validator.check_schema(schema)
     assert schema["title"].startswith("resbench ")
     assert schema["description"]
-    assert name in {schema_of(command) for command in WITH_JSON}
 
 
 @pytest.mark.parametrize(

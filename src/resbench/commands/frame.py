@@ -7,10 +7,7 @@ stands in, and paragraphs of a docstring that begin with ``Example:`` are shown 
 
 from __future__ import annotations
 
-import inspect
-import re
 import sys
-import textwrap
 from collections.abc import Callable, Mapping
 from copy import copy
 from functools import cache
@@ -21,12 +18,12 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from resbench import talking
+from resbench.commands.help_text import first_sentence, in_words, parted, to_copy
 
-__all__ = ["PANELS", "App", "Command", "Group", "Top", "examples_of", "named_in"]
+__all__ = ["PANELS", "App", "Command", "Group", "Top", "named_in"]
 
 EVERYWHERE = "Everywhere"
 _ARGUMENTS, _OPTIONS = "Arguments", "Options"
-_EXAMPLE = "Example:"
 _USAGE = 2
 
 PANELS: Mapping[str, str] = {
@@ -50,16 +47,6 @@ _SECTIONS: Mapping[str, str] = {
 }
 """The section of an option, by its parameter's name, where a command has more than :data:`_FEW` and it names none."""
 _FEW = 8
-
-_METAVARS = (
-    (re.compile(r"<(?:list\[)?(?:str|text)\]?>", re.IGNORECASE), "TEXT"),
-    (re.compile(r"<(?:list\[)?(?:int|integer)(?: range)?\]?>", re.IGNORECASE), "N"),
-    (re.compile(r"<float(?: range)?>", re.IGNORECASE), "X"),
-    (re.compile(r"<(?:list\[)?path\]?>", re.IGNORECASE), "PATH"),
-    (re.compile(r"<list\[?([a-z0-9]+(?:\|[a-z0-9]+)+)\]?>"), r"\1"),
-    (re.compile(r"[<\[]([a-z0-9]+(?:\|[a-z0-9]+)+)[>\]]"), r"\1"),
-)
-"""What typer calls the types of options, and what people do."""
 
 
 def _version(wanted: bool) -> None:
@@ -128,14 +115,14 @@ class _Framed:
         self.params = [*self.params, *map(copy, _options_of(signature))]
 
     def format_help_text(self: Any, ctx: Any, formatter: Any) -> None:
-        prose, examples = _parted(self.help or "")
+        prose, examples = parted(self.help or "")
         formatter.write_paragraph()
         with formatter.indentation():
             formatter.write_text(prose)
         if examples:
             with formatter.section("Examples" if len(examples) > 1 else "Example"):
                 for example in examples:
-                    formatter.write(_to_copy(example, formatter.width))
+                    formatter.write(to_copy(example, formatter.width))
 
     def _write_options(self: Any, ctx: Any, formatter: Any) -> None:
         sections: dict[str, list[tuple[str, str]]] = {_ARGUMENTS: [], _OPTIONS: []}
@@ -150,7 +137,7 @@ class _Framed:
                 section = EVERYWHERE
             else:
                 section = param.rich_help_panel or (_OPTIONS if few else _SECTIONS.get(param.name, _OPTIONS))
-            sections.setdefault(section, []).append((_in_words(record[0]), record[1]))
+            sections.setdefault(section, []).append((in_words(record[0]), record[1]))
         last = [*dict.fromkeys(_SECTIONS.values()), EVERYWHERE]
         for name in sorted(sections, key=lambda name: last.index(name) if name in last else -1):
             if sections[name]:
@@ -190,7 +177,7 @@ class Group(_Framed, TyperGroup):
             if command is None or command.hidden:
                 continue
             usual = PANELS.get(name, "Others") if ctx.parent is None else "Commands"
-            text = _first_sentence(command.help or "")
+            text = first_sentence(command.help or "")
             sections.setdefault(command.rich_help_panel or usual, []).append((name, text))
         order = list(dict.fromkeys(PANELS.values()))
         widest = max((len(name) for rows in sections.values() for name, _ in rows), default=0)
@@ -265,44 +252,3 @@ def named_in(context: typer.Context) -> frozenset[str]:
     return frozenset(
         name for name, source in sources.items() if source is not None and source.name in ("COMMANDLINE", "ENVIRONMENT")
     )
-
-
-def examples_of(help: str | None) -> list[str]:
-    """The command lines of the paragraphs of a docstring that begin with ``Example:``."""
-    return _parted(help or "")[1]
-
-
-def _parted(help: str) -> tuple[str, list[str]]:
-    """A docstring as its prose and its examples, each on one line."""
-    paragraphs = inspect.cleandoc(help).split("\n\n")
-    examples = [" ".join(part.split()) for part in paragraphs if part.lstrip().startswith(_EXAMPLE)]
-    prose = "\n\n".join(part for part in paragraphs if not part.lstrip().startswith(_EXAMPLE))
-    return prose, [example.removeprefix(_EXAMPLE).strip() for example in examples]
-
-
-def _in_words(option: str) -> str:
-    """``--select <list[str]>`` as ``--select TEXT``."""
-    for pattern, words in _METAVARS:
-        option = pattern.sub(words, option)
-    return option
-
-
-def _to_copy(command: str, width: int) -> str:
-    """A command line in ``width`` columns, broken so that it can be copied into a shell as it is."""
-    lines = textwrap.wrap(
-        command,
-        width - 4,
-        initial_indent="  ",
-        subsequent_indent="    ",
-        break_on_hyphens=False,
-        break_long_words=False,
-    )
-    return " \\\n".join(lines) + "\n"
-
-
-def _first_sentence(help: str) -> str:
-    """What a list of commands says of one: its first sentence, without the full stop."""
-    first = " ".join(_parted(help)[0].partition("\n\n")[0].split())
-    for mark in (". ", "? ", ": ", "; "):
-        first = first.partition(mark)[0]
-    return first.rstrip(".")
