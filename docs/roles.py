@@ -1,4 +1,4 @@
-"""Docstrings name other things by Sphinx's roles, :func:`like.this`: in the site they become links where there are pages.
+"""Docstrings name other things by Sphinx's roles, :func:`like.this`: in the site they become links to their pages.
 
 An extension of griffe, which reads the docstrings for mkdocstrings.
 """
