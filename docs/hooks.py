@@ -59,6 +59,8 @@ NAV: dict[str, list[str]] = {
 }
 """Section to pages, in order.  A page that is not there yet is left out; one that is not listed is a warning."""
 
+_LISTED = {page for pages in NAV.values() for page in pages}
+
 FROM_REPOSITORY = {
     "README.md": "index.md",
     "CONTRIBUTING.md": "contributing.md",
@@ -90,6 +92,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         image, words, target, anchor = match[1], match[2], match[3], match[4] or ""
         found = posixpath.normpath(posixpath.join(posixpath.dirname(source), target))
         uri = FROM_REPOSITORY.get(found, found.removeprefix("docs/") if found.startswith("docs/") else None)
+        if uri in _LISTED and files.get_file_from_path(uri) is None:
+            return words  # as in the navigation
         if uri is not None:
             here = posixpath.dirname(page.file.src_uri) or "."
             return f"{image}[{words}]({posixpath.relpath(uri, here)}{anchor})"

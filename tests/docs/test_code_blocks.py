@@ -45,7 +45,7 @@ class Drawn(Block):
 
 
 def drawn() -> Network:
-    network = Network()
+    network = Network(blocks=1)
     for i, block in enumerate(network.blocks, start=1):
         block.__class__, block.p = Drawn, 1 - i / len(network.blocks) * 0.5
     return network
