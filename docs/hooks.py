@@ -59,6 +59,14 @@ NAV: dict[str, list[str]] = {
 }
 """Section to pages, in order.  A page that is not there yet is left out; one that is not listed is a warning."""
 
+TITLES = {
+    "examples/own-model.md": "Example: a repository",
+    "examples/cifar10-public.md": "Example: six networks",
+    "wanted.md": "What is wanted",
+    "contributing.md": "Contributing",
+}
+"""Shorter than the page's own."""
+
 _LISTED = {page for pages in NAV.values() for page in pages}
 
 FROM_REPOSITORY = {
@@ -110,6 +118,6 @@ def source_of(page: str) -> str:
 def _nav(there: set[str]) -> list[Any]:
     sections: list[Any] = []
     for title, pages in NAV.items():
-        found = [page for page in pages if page in there]
+        found = [{TITLES[page]: page} if page in TITLES else page for page in pages if page in there]
         sections += found if not title else [{title: found}] if found else []
     return sections

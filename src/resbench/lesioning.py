@@ -88,9 +88,9 @@ def lesion(
         data: normalised images ``(N, C, H, W)`` and labels ``(N,)``, or :class:`resbench.targets.images.Images`.
         modes: ``single`` (each unit deleted), ``multi`` (``ks`` random ones), ``reorder`` (``swaps`` random exchanges),
             ``duplicate`` (``ks`` random ones twice), ``pairs`` (every two deleted: how far they interact).
-        ks: how many units a random lesion deletes, or duplicates.
-        swaps: how many exchanges a random order is away.
-        draws: random lesions of each number.
+        ks: how many units a random lesion deletes, or duplicates; 1 to 20 where not given.
+        swaps: how many exchanges a random order is away; 1 to 10 where not given.
+        draws: random lesions of each number; 10 where not given.
         exclude: units that are left alone, by number from 1 or name; None for the first of every stage, which random
             lesions leave alone (the paper's protocol).
         precision: ``float32``; ``screened``: float32's predictions, most of them by way of bfloat16; ``bfloat16``, and

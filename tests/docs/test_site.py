@@ -127,6 +127,14 @@ def test_readme_is_a_front_page() -> None:
     assert (REPOSITORY / picture).stat().st_size > 10_000
 
 
+def test_contributing_names_every_folder() -> None:
+    text = (REPOSITORY / "CONTRIBUTING.md").read_text()
+    package = REPOSITORY / "src" / "resbench"
+    folders = {f"src/resbench/{init.parent.name}/" for init in package.glob("*/__init__.py")}
+    folders |= {"docs/", "examples/", "benchmarks/", "baselines/"}
+    assert [folder for folder in sorted(folders) if f"`{folder}`" not in text] == []
+
+
 @needs_mkdocs
 def test_pages_in_a_browser(site: Path) -> None:
     """Without a network, from the folder: no error, nothing wider than a phone, and the search finds."""
