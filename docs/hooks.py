@@ -32,6 +32,7 @@ NAV: dict[str, list[str]] = {
         "waivers.md",
         "throughput.md",
         "examples/own-model.md",
+        "examples/ci.md",
         "examples/cifar10-public.md",
     ],
     "What is behind it": [
@@ -61,6 +62,7 @@ NAV: dict[str, list[str]] = {
 
 TITLES = {
     "examples/own-model.md": "Example: a repository",
+    "examples/ci.md": "Example: workflows",
     "examples/cifar10-public.md": "Example: six networks",
     "wanted.md": "What is wanted",
     "contributing.md": "Contributing",
@@ -74,6 +76,7 @@ FROM_REPOSITORY = {
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
     "baselines/WANTED.md": "wanted.md",
+    "examples/ci/README.md": "examples/ci.md",
     "examples/own_model/README.md": "examples/own-model.md",
     "examples/cifar10_public/README.md": "examples/cifar10-public.md",
 }
@@ -85,8 +88,9 @@ _LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?![a-z]+:|#)([^)\s#]+)(
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the repository's own pages, and set the navigation."""
     for source, page in FROM_REPOSITORY.items():
-        text = (REPOSITORY / source).read_text(encoding="utf-8")
-        files.append(File.generated(config, page, content=text))
+        if (REPOSITORY / source).exists():
+            text = (REPOSITORY / source).read_text(encoding="utf-8")
+            files.append(File.generated(config, page, content=text))
     there = {file.src_uri for file in files.documentation_pages()}
     config.nav = _nav(there)
     return files

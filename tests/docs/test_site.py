@@ -23,7 +23,7 @@ needs_mkdocs = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in _TOOLS), reason="not installed: pip install '.[docs]'"
 )
 
-OTHERS = {"your-repository.md", "ci.md", "command-line.md", "figures.md"}
+OTHERS = {"your-repository.md", "ci.md", "command-line.md", "figures.md", "examples/ci.md"}
 """Pages that the navigation may name before they are there."""
 
 
