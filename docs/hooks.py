@@ -61,6 +61,7 @@ NAV: dict[str, list[str]] = {
 """Section to pages, in order.  A page that is not there yet is left out; one that is not listed is a warning."""
 
 TITLES = {
+    "index.md": "Overview",
     "examples/own-model.md": "Example: a repository",
     "examples/ci.md": "Example: workflows",
     "examples/cifar10-public.md": "Example: six networks",
