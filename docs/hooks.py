@@ -27,6 +27,7 @@ NAV: dict[str, list[str]] = {
         "lesions.md",
         "paths.md",
         "processes.md",
+        "report.md",
         "figures.md",
         "sequential.md",
         "waivers.md",
@@ -113,6 +114,11 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         return words if os.path.exists(REPOSITORY / found) and not image else match[0]
 
     return _LINK.sub(rewritten, markdown)
+
+
+def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
+    """The theme's search is a dialog without a name, which screen readers need."""
+    return output.replace('role="dialog">', 'role="dialog" aria-label="Search">')
 
 
 def source_of(page: str) -> str:

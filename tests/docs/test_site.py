@@ -23,7 +23,7 @@ needs_mkdocs = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in _TOOLS), reason="not installed: pip install '.[docs]'"
 )
 
-OTHERS = {"your-repository.md", "ci.md", "command-line.md", "figures.md", "examples/ci.md"}
+OTHERS = {"your-repository.md", "ci.md", "command-line.md", "figures.md", "report.md", "examples/ci.md"}
 """Pages that the navigation may name before they are there."""
 
 
@@ -137,8 +137,9 @@ def test_contributing_names_every_folder() -> None:
 
 @needs_mkdocs
 def test_pages_in_a_browser(site: Path) -> None:
-    """Without a network, from the folder: no error, nothing wider than a phone, and the search finds."""
+    """From the folder, without a network: no error, nothing wider than a phone, a search that finds, and contrast."""
     api = pytest.importorskip("playwright.sync_api")
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if browser is None:
         pytest.skip("no Chromium on this machine")
@@ -161,5 +162,10 @@ def test_pages_in_a_browser(site: Path) -> None:
         page.goto((site / "index.html").as_uri())
         page.locator("input.md-search__input").fill("waiver")
         page.locator(".md-search-result__item a").first.wait_for(timeout=15_000)
+        for scheme in ("light", "dark"):
+            page = chromium.new_page(color_scheme=scheme)
+            page.goto((site / "index.html").as_uri())
+            found = axe.run(page).response["violations"]
+            assert [each["id"] for each in found if each["impact"] in ("serious", "critical")] == [], scheme
         chromium.close()
     assert errors == []
