@@ -78,6 +78,16 @@ def blocks_of(text: str, page: str) -> list[Block]:
     return found
 
 
+def mentions() -> list[tuple[str, str]]:
+    """(page, code) for every ``resbench ...`` within a sentence."""
+    found = []
+    for page in pages():
+        for token in MarkdownIt("commonmark").enable("table").parse(page.read_text()):
+            spans = [child.content for child in token.children or [] if child.type == "code_inline"]
+            found += [(str(page.relative_to(REPOSITORY)), span) for span in spans if span.startswith("resbench ")]
+    return found
+
+
 def _check(note: tuple[str, str, str], place: str) -> None:
     kind, of, said = note
     if kind not in _ABOUT_BLOCKS:

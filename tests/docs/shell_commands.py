@@ -119,6 +119,26 @@ def _look_up_resbench(arguments: Sequence[str]) -> None:
         command.invoke(context)
 
 
+def look_up_mention(code: str) -> None:
+    """Fail unless a command that a sentence names is there, with the options that it names; arguments may be missing.
+
+    Raises:
+        ValueError: it is not.
+    """
+    from resbench.cli import app
+
+    command: Any = get_command(app)
+    words = code.replace("...", "").split()[1:]
+    while words and hasattr(command, "commands") and re.fullmatch(r"[a-z-]*[a-z]", words[0]) and words[0][0] != "-":
+        if words[0] not in command.commands:
+            raise ValueError(f"no command {words[0]}: {code}")
+        command, words = command.commands[words[0]], words[1:]
+    known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+    for option in _options(words):
+        if option not in known:
+            raise ValueError(f"no option {option}: {code}")
+
+
 def matches(shown: str, printed: str) -> bool:
     """Whether the output has the shape of what the page shows.
 

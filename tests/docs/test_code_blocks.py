@@ -19,9 +19,9 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from markdown_blocks import REPOSITORY, Block, blocks, blocks_of, pages
+from markdown_blocks import REPOSITORY, Block, blocks, blocks_of, mentions, pages
 from safetensors.torch import save_file
-from shell_commands import Command, commands_of, look_up, matches, only_parsed
+from shell_commands import Command, commands_of, look_up, look_up_mention, matches, only_parsed
 
 from conftest import Run
 from resbench.claims.model import Claim
@@ -186,6 +186,24 @@ def test_no_block_is_passed_over() -> None:
     assert found["an excerpt"] < found["run"]
     misplaced = [b.place for b in blocks() if b.noted("parsed") and b.language not in ("bash", "console")]
     assert misplaced == []
+
+
+def test_commands_within_sentences_exist() -> None:
+    found = mentions()
+    assert len(found) > 40
+    wrong = []
+    for page, code in found:
+        try:
+            look_up_mention(code)
+        except ValueError as error:
+            wrong.append(f"{page}: {error}")
+    assert wrong == []
+
+
+@pytest.mark.parametrize("code", ["resbench nothing", "resbench claims nothing", "resbench check --nothing"])
+def test_commands_that_are_gone_are_noticed(code: str) -> None:
+    with pytest.raises(ValueError, match=r"no (command|option) (--)?nothing"):
+        look_up_mention(code)
 
 
 def of_text(text: str) -> list[Block]:
