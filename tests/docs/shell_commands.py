@@ -8,6 +8,7 @@ import shlex
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -119,15 +120,20 @@ def _look_up_resbench(arguments: Sequence[str]) -> None:
         command.invoke(context)
 
 
+@cache
+def _command_line() -> Any:
+    from resbench.cli import app
+
+    return get_command(app)
+
+
 def look_up_mention(code: str) -> None:
     """Fail unless a command that a sentence names is there, with the options that it names; arguments may be missing.
 
     Raises:
         ValueError: it is not.
     """
-    from resbench.cli import app
-
-    command: Any = get_command(app)
+    command = _command_line()
     words = code.replace("...", "").split()[1:]
     while words and hasattr(command, "commands") and re.fullmatch(r"[a-z-]*[a-z]", words[0]) and words[0][0] != "-":
         if words[0] not in command.commands:
