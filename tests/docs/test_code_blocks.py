@@ -144,6 +144,12 @@ def _runs(text: str, file: Path) -> None:
     assert read_plan(file)
 
 
+def _configuration(text: str, file: Path) -> None:
+    from resbench.configuration import read_configuration
+
+    assert read_configuration(file) is not None
+
+
 READERS: dict[str, Callable[[str, Path], None]] = {"waiver": _waivers, "claim": _claims, "run": _runs}
 
 
@@ -158,6 +164,8 @@ def test_data(block: Block, pytestconfig: pytest.Config, tmp_path: Path) -> None
     readers = [READERS[key] for key in content if key in READERS]
     for key in content.get("tool", {}).get("pytest", {}).get("ini_options", {}):
         readers.append(lambda *_, key=key: pytestconfig.getini(key))
+    if "resbench" in content.get("tool", {}):
+        readers.append(_configuration)
     assert readers, f"{block.place}: who reads this?"
     for reader in readers:
         reader(block.text, file)
