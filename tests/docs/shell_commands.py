@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from markdown_blocks import REPOSITORY, Block
 from typer.main import get_command
 
@@ -113,11 +114,12 @@ def _look_up_resbench(arguments: Sequence[str]) -> None:
         if not hasattr(group, "commands") or argument not in group.commands:
             break
         group = group.commands[argument]
-    if hasattr(group, "commands") and not group.invoke_without_command:
-        raise ValueError(f"no command resbench {' '.join(arguments)}")
     group.callback = lambda **_: None
-    with command.make_context("resbench", list(arguments)) as context:
-        command.invoke(context)
+    try:
+        with command.make_context("resbench", list(arguments)) as context:
+            command.invoke(context)
+    except typer.Exit:  # --help and the like
+        return
 
 
 @cache
@@ -141,7 +143,7 @@ def look_up_mention(code: str) -> None:
         command, words = command.commands[words[0]], words[1:]
     known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
     for option in _options(words):
-        if option not in known:
+        if option not in known | {"--help"}:
             raise ValueError(f"no option {option}: {code}")
 
 
