@@ -118,8 +118,9 @@ def _look_up_resbench(arguments: Sequence[str]) -> None:
     try:
         with command.make_context("resbench", list(arguments)) as context:
             command.invoke(context)
-    except typer.Exit:  # --help and the like
-        return
+    except (typer.Exit, SystemExit) as end:  # --help and the like
+        if getattr(end, "code", 0):
+            raise ValueError(f"resbench {' '.join(arguments)} ends with exit code {end.code}") from end
 
 
 @cache
