@@ -118,8 +118,10 @@ def _look_up_resbench(arguments: Sequence[str]) -> None:
     try:
         with command.make_context("resbench", list(arguments)) as context:
             command.invoke(context)
-    except (typer.Exit, SystemExit) as end:  # --help and the like
-        if getattr(end, "code", 0):
+    except typer.Exit:  # --help
+        pass
+    except SystemExit as end:  # --show-completion
+        if end.code:
             raise ValueError(f"resbench {' '.join(arguments)} ends with exit code {end.code}") from end
 
 
