@@ -17,6 +17,8 @@ import msgspec
 import numpy as np
 import torch
 
+from benchmarks import fuzz_judged
+
 ROOT = Path(__file__).resolve().parents[1]
 
 __all__ = ["FORMATS", "Format", "plain"]
@@ -435,6 +437,9 @@ FORMATS: tuple[Format, ...] = (
     Format("user's .safetensors", "", _users("net.safetensors", _safetensors), _read_users),
     Format("user's .pt", "", _users("net.pt", torch.save), _read_users),
     Format("user's .pt of old", "", _users("net.pt", _legacy), _read_users),
+    Format("verdicts of a run", "", fuzz_judged.run, fuzz_judged.read_run),
+    Format("waivers.toml", "", fuzz_judged.waivers, fuzz_judged.read_waivers),
+    Format("kill matrix", "", fuzz_judged.kill_matrix, fuzz_judged.read_kill_matrix),
     Format("npz of images", "", _npz(np.savez), _read_npz),
     Format("npz of images, compressed", "", _npz(np.savez_compressed), _read_npz),
     Format("pace.json", "", _pace, _read_pace),

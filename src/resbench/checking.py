@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resbench.claims import load_claims
 from resbench.claims import select as select_claims
-from resbench.errors import UserError
+from resbench.configuration import find_configuration
+from resbench.errors import UserError, of_option
+from resbench.github_job import check_job, tell_job
 from resbench.judge import Verdict, exit_code
+from resbench.judging.recorded import read_run
 from resbench.judging.waivers import judge_waivers, waived
 from resbench.measuring.refresh import Refresh, judge_refreshed
-from resbench.plan import TARGET, Item, Run, items_of, kept_of_target, partial_results, target_items_of
+from resbench.plan import TARGET, Item, Run, check_kinds, items_of, kept_of_target, partial_results, target_items_of
 from resbench.progress import MeasurementProgress
 from resbench.records.environment import environment
 from resbench.records.partial import PartialResults
@@ -26,6 +28,7 @@ from resbench.records.results import Request
 from resbench.records.waivers import chosen_waivers, today
 from resbench.reporting import Report, show, terminal_width
 from resbench.retraining import retrained_folders
+from resbench.talking import note
 from resbench.targets.options import TargetOptions
 
 if TYPE_CHECKING:
@@ -39,6 +42,7 @@ __all__ = [
     "Options",
     "check",
     "check_device",
+    "configured",
     "judge_items",
     "loaded_target",
     "run_check",
@@ -66,7 +70,41 @@ class Options:
     alpha: float | None = None
     waivers: Path | None = None
     refresh: Refresh | None = None
+    since: Path | None = None
     target: TargetOptions = field(default_factory=TargetOptions)
+
+
+def configured(options: Options, named: Collection[str]) -> Options:
+    """``options``, with what ``[tool.resbench]`` says wherever the user has ``named`` none; a note says what that is.
+
+    Who asks for resbench's own networks (a setting, ``--retrain``, ``--checkpoints``, ``--refresh``) gets nothing of
+    what the file says of a target.
+
+    Raises:
+        UserError: the file cannot be read, or says what does not go together.
+    """
+    found = find_configuration(Path())
+    if found is None:
+        return options
+    own = bool({"retrain", "checkpoints", "refresh"} & set(named)) or bool(set(options.settings) - {TARGET})
+    another = "target" in named and options.target.target != found.target
+    target = options.target if own else found.for_target(options.target, named)
+    used = [] if own or another or not found.target else found.of_target(named)
+    values: dict[str, Any] = {"select": found.select, "kinds": found.kinds, "settings": found.settings}
+    values |= {"strict": found.strict, "sequential": found.sequential, "alpha": found.alpha, "waivers": found.waivers}
+    values = {key: value for key, value in values.items() if value and _OPTION.get(key, key) not in named}
+    if own or another or "target" in named:
+        values.pop("settings", None)
+    if options.refresh is not None:
+        values = {key: value for key, value in values.items() if key not in ("sequential", "alpha")}
+    if used or values:
+        note(f"{', '.join([*(name.replace('_', '-') for name in used), *values])}: from {found}")
+    device = target.device if used else options.device
+    return replace(options, target=target, device=device, **values)
+
+
+_OPTION = {"kinds": "kind", "settings": "setting"}
+"""Where an option is not named as the file's key is."""
 
 
 def run_check(options: Options) -> int:
@@ -77,16 +115,23 @@ def run_check(options: Options) -> int:
     """
     _check_usage(options)
     claims = load_claims()
-    selected = select_claims(claims, options.select)
     of_target = bool(options.target.target)
-    items = (target_items_of if of_target else items_of)(selected, kinds=options.kinds, settings=options.settings)
+    with of_option("--select"):
+        selected = select_claims(claims, options.select)
+    with of_option("--kind"):
+        check_kinds(options.kinds)
+    with of_option("--setting"):
+        items = (target_items_of if of_target else items_of)(selected, kinds=options.kinds, settings=options.settings)
     if not items:
         only_target = not of_target and any(TARGET in claim.settings for claim in selected)
         hint = "they speak of your own network: give --target" if only_target else "see `resbench claims`"
         raise UserError(f"the selected claims assert nothing there; {hint}")
     check_device(options.device)
     check_writable(options.out)
+    if options.format == "github":
+        check_job()
     waivers = chosen_waivers(options.waivers, Path())
+    since = None if options.since is None else (str(options.since), read_run(options.since))
     started = time.perf_counter()  # the wall clock may jump
     target, sequential = None, _sequential(options)
     if of_target:
@@ -107,7 +152,11 @@ def run_check(options: Options) -> int:
     whole = not (options.retrain or options.checkpoints is not None or options.kinds)
     uses = judge_waivers(waivers, verdicts, claims, today=day, target=of_target, whole=whole)
     record = None if sequential is None else sequential.to_json(verdicts)
-    show(Report(verdicts, claims, uses, where, record, started), options.format, options.out)
+    report = Report(verdicts, claims, uses, where, record, started, options.strict)
+    show(report, options.format, options.out)
+    if options.format == "github":
+        name = options.target.target
+        tell_job(report, strict=options.strict, target=name, waivers=options.waivers, since=since)
     return exit_code(verdicts, options.strict, uses)
 
 
@@ -182,6 +231,8 @@ def _check_usage(options: Options) -> None:
     options.target.check()
     if options.alpha is not None and not options.sequential:
         raise UserError("--alpha goes with --sequential")
+    if options.since is not None and options.format != "github":
+        raise UserError("--since goes with --format github; `resbench diff` compares two runs")
     if options.target.target and (options.retrain or options.checkpoints is not None):
         name = "--retrain" if options.retrain else "--checkpoints"
         raise UserError(f"{name} is for resbench's own networks and excludes --target")
@@ -222,7 +273,7 @@ def loaded_target(options: TargetOptions) -> UserTarget:
     from resbench.targets.load import load_target
 
     target = load_target(options)
-    print(f"resbench: {target}", file=sys.stderr)
+    note(str(target))
     return target
 
 
@@ -279,7 +330,7 @@ def _ended(partial: PartialResults | None, sequential: Sequential | None) -> Non
     reused = [] if partial is None or not partial.reused else [f"{len(partial.reused)} measurements"]
     reused += [f"{sequential.reused:,} lesioned images"] if sequential is not None and sequential.reused else []
     if reused:
-        print(f"resbench: reused {' and '.join(reused)} of an interrupted run", file=sys.stderr)
+        note(f"reused {' and '.join(reused)} of an interrupted run")
     if partial is not None:
         partial.clear()
 
