@@ -56,6 +56,7 @@ NAV: dict[str, list[str]] = {
         "reference/results.md",
         "reference/networks.md",
         "reference/targets.md",
+        "reference/figures.md",
     ],
     "The project": ["contributing.md", "changelog.md"],
 }
