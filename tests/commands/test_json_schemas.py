@@ -73,6 +73,8 @@ def test_every_schema_is_one_and_of_a_command(name: str) -> None:
         ("claims-wanted", ("claims", "wanted")),
         ("schema", ("schema",)),
         ("faults", ("faults", "--list")),
+        ("figure", ("figure", "--list")),
+        ("figure", ("figure", "veit-fig7")),
         ("bench", ("bench", "--list")),
         ("bench", ("bench", "--list", "--set", "engines")),
     ],
@@ -81,6 +83,14 @@ def test_outputs(run: Run, name: str, arguments: tuple[str, ...]) -> None:
     code, out, _ = run(*arguments, "--format", "json")
     assert code in (0, 1)
     checked(name, out)
+
+
+def test_the_file_of_a_run_says_when(run: Run, tmp_path: Path) -> None:
+    code, out, _ = run("check", "--select", "veit-paths-2n", "--format", "json", "--out", str(tmp_path))
+    written = checked("check", (tmp_path / "verdicts.json").read_text())
+    assert code == 0
+    assert written.pop("at").endswith("+00:00")
+    assert written == checked("check", out)
 
 
 def test_lesions(run: Run) -> None:
