@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup claims test bench dashboard lint types mutation clean
+.PHONY: setup claims test bench dashboard docs lint types mutation clean
 
 setup: $(VENV)/.installed
 
@@ -26,6 +26,11 @@ bench: setup
 dashboard: setup
 	$(BIN)/resbench export site
 
+# The documentation, in site/; warnings fail.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo 'open site/index.html'
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -44,4 +49,4 @@ mutation: setup
 	$(BIN)/python tests/mutation_score.py
 
 clean:
-	rm -rf $(VENV) mutants .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) mutants .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist site

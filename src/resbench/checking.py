@@ -145,8 +145,13 @@ def check(
     Args:
         model: a live network; it is measured in place and left as it was.
         example: two or more images that it takes, ``(N, C, H, W)``; the first of ``data`` where not given.
-        select: globs of claim ids; ``kinds`` and ``settings`` as for ``resbench check``.
-        units, survival, data, seed: as for :func:`resbench.targets.load.target_of`.
+        select: globs of claim ids (``"veit-*"``); all claims where empty.
+        kinds: ``exact``, ``structural``, ``trained``, ``reference``; all where empty.
+        settings: ``digits``, ``cifar10-public`` and so on, ``target`` of a model; all where empty.
+        units: globs of module names that choose the units, as for :func:`resbench.adapt`.
+        survival: the probability of every unit; the model's ``survival_probabilities`` where not given.
+        data: normalised images ``(N, C, H, W)`` and labels ``(N,)``, or :class:`resbench.targets.images.Images`.
+        seed: of what is drawn at random.
         sequential: delete units on as few images as the verdicts need, looked at in an order drawn by ``seed``; what is
             undecided when they end is judged on all of them.
         alpha: with ``sequential``, the probability of a false verdict on a statement (0.05).
@@ -159,7 +164,7 @@ def check(
     Raises:
         UserError: bad input.
 
-    Example:
+    Examples:
         >>> verdicts = check(torchvision.models.resnet18(), torch.randn(2, 3, 64, 64), kinds=["structural"])
         >>> [verdict.id for verdict in verdicts if verdict.status == "VIOLATED"]
         []

@@ -128,7 +128,8 @@ def judge_claim(claim: Claim, setting: str, outcomes: Sequence[Measurement | Exc
     """The verdict on a claim from what its expectations in ``setting`` gave, in their order.
 
     An outcome is a measurement or what the experiment raised.  A setting without expectations is NOT_MEASURED.
-    Raises: ValueError where outcomes and expectations differ in number.
+    Raises:
+        ValueError: outcomes and expectations differ in number.
     """
     expectations = [expectation for expectation in claim.expect if expectation.setting == setting]
     if len(expectations) != len(outcomes):

@@ -71,10 +71,12 @@ def target_of(
     """A live model as a target; it is used in place, in eval mode.
 
     Args:
+        model: a live network.
         example: ``(N, C, H, W)``, N at least 2; the first of ``data`` where not given.
         units: globs of module names that choose the units, as for :func:`resbench.adapt`.
         survival: the probability of every unit; the model's ``survival_probabilities`` where not given.
         data: normalised images ``(N, C, H, W)`` and labels ``(N,)``, or :class:`resbench.targets.images.Images`.
+        seed: of what is drawn at random.
 
     Raises:
         UserError: the model cannot be adapted to them, or neither ``example`` nor ``data`` is given.
