@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from resbench.reports.page.material import context_of
 from resbench.reports.page.render import Page, html, verdict_sentence
 from resbench.reports.page.restoring import restored_verdicts
 from resbench.reports.verdicts import to_json
+from resbench.talking import note
 
 __all__ = ["PageOptions", "kept_for_pages", "make_page"]
 
@@ -140,7 +140,7 @@ def _told(path: Path, size: int, verdicts: Sequence[Verdict], figures: Sequence[
     drawn = sum(figure.chart is not None for figure in figures)
     absent = f", {len(figures) - drawn} not measured yet" if drawn < len(figures) else ""
     if size > _LARGEST:
-        print(f"resbench: the page has {size / 1e6:.1f} MB; --select makes a smaller one", file=sys.stderr)
+        note(f"the page has {size / 1e6:.1f} MB; --select makes a smaller one")
     answer = verdict_sentence(verdicts)
     parts = [part for part in (answer["sentence"], answer["rest"]) if part]
     return f"{' '.join(parts)}\nwrote {path} ({size / 1e6:.1f} MB, {drawn} figures{absent})"

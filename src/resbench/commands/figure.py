@@ -9,6 +9,9 @@ from typing import Annotated
 
 import typer
 
+from resbench.commands import completing
+from resbench.talking import note
+
 __all__ = ["figure"]
 
 
@@ -25,7 +28,9 @@ class _Theme(StrEnum):
 
 
 def figure(
-    name: Annotated[str, typer.Argument(help="A figure: veit-fig3, he-table1, ... (see --list).")] = "",
+    name: Annotated[
+        str, typer.Argument(help="A figure: veit-fig3, he-table1, ... (see --list).", autocompletion=completing.figures)
+    ] = "",
     listed: Annotated[bool, typer.Option("--list", help="All figures, and what is missing of each.")] = False,
     format: Annotated[
         _Format | None, typer.Option("--format", help="By the suffix of --out if not given, else svg.")
@@ -67,7 +72,7 @@ def figure(
     from resbench.records.places import write_atomically
 
     write_atomically(out, content)
-    print(f"wrote {out}", file=sys.stderr)
+    note(f"wrote {out}")
 
 
 def _content(name: str, format: _Format, theme: _Theme, out: Path | None) -> bytes:
@@ -88,10 +93,7 @@ def _content(name: str, format: _Format, theme: _Theme, out: Path | None) -> byt
         drawn = build(name, Sources(Run([], listener=progress)))
     if drawn.missing:
         count = len(drawn.missing)
-        print(
-            f"resbench: {name} lacks {count} thing{'s' if count > 1 else ''}: see `resbench figure --list`",
-            file=sys.stderr,
-        )
+        note(f"{name} lacks {count} thing{'s' if count > 1 else ''}: see `resbench figure --list`")
     return rendered(drawn, format.value, theme.value)
 
 

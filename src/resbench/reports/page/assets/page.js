@@ -94,6 +94,11 @@
         downloadFileName: chart.dataset.spec.replace(/^spec-/, ""),
       });
       chart.querySelector("summary")?.setAttribute("aria-label", "Save this figure");
+      // What Vega calls a picture without naming it (marks without values) is none.
+      for (const mark of chart.querySelectorAll("[role=graphics-symbol]:not([aria-label])")) {
+        mark.removeAttribute("role");
+        mark.removeAttribute("aria-roledescription");
+      }
       chart.querySelector("svg.marks").setAttribute("aria-label", chart.dataset.description);
       chart.dataset.drawn = "yes";
     } catch (error) {
