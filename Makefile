@@ -38,8 +38,9 @@ lint: setup
 types: setup
 	$(BIN)/mypy
 
+# Two processes, a file of tests in one of them: the tests use one thread each.
 test: lint types
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # Changes the code that judges in some two thousand places, and counts what the tests notice (an hour on one core). Run
 # again it tries only functions that have changed since; to try survivors once more, `mutmut run NAME...`.

@@ -91,7 +91,8 @@ def test_completion_imports_nothing_heavy(line: str) -> None:
     assert done.stderr.strip() == "[]"
 
 
-def test_the_script_for_the_shell_is_shown(run: Run) -> None:
+def test_the_script_for_the_shell_is_shown(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")  # it is not called from a shell here
     code, out, _ = run("--show-completion", "bash")
     assert code == 0
     assert "_RESBENCH_COMPLETE=complete_bash" in out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,14 @@ class Net(nn.Module):
 def build():
     return Net()
 """
+
+
+@pytest.fixture(autouse=True)
+def no_other_test_claims(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The module that users have: of this repository's own, in the same process, pytest would say that it is another."""
+    monkeypatch.delitem(sys.modules, "test_claims", raising=False)
+
+
 TABLE = '[tool.resbench]\ntarget = "{module}:build"\ninput = "3x8x8"\nselect = ["unit-gradient-passes", "unit-id*"]\n'
 
 

@@ -39,8 +39,8 @@ def test_a_repository_with_a_network(run: Run, repository: Path) -> None:
     assert "0 VIOLATED" in done.stdout
     assert "unit-identity-shortcut@target" in done.stdout
     before = files(repository)
-    code, out, _ = run("init", "--quiet")
-    assert code == 0
+    code, out, err = run("init", "--quiet")
+    assert code == 0, err
     assert "created" not in out
     assert files(repository) == before
 

@@ -132,12 +132,14 @@ def test_filters(desk: Any) -> None:
     assert all("vgg" in one for one in some if "single-delete-vgg" in one)
     assert desk.inner_text("#found") == f"{len(some)} of {len(every)} verdicts"
     desk.click("button[type=reset]")
+    desk.wait_for_function(f"document.getElementById('found').value === '{len(every)} verdicts'")
     assert shown(desk) == every
     desk.uncheck("input[value=HOLDS]")
     statuses = desk.eval_on_selector_all(".claim:not([hidden])", "all => all.map(one => one.dataset.status)")
     assert statuses
     assert "HOLDS" not in statuses
     desk.click("button[type=reset]")
+    desk.wait_for_function(f"document.getElementById('found').value === '{len(every)} verdicts'")
     desk.select_option("#paper", "he2016")
     desk.select_option("#kind", "exact")
     assert set(desk.eval_on_selector_all(".group:not([hidden])", "all => all.map(one => one.id)")) == {"paper-he2016"}
