@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup claims test bench dashboard lint types mutation clean
+.PHONY: setup claims test bench dashboard docs lint types mutation clean
 
 setup: $(VENV)/.installed
 
@@ -26,6 +26,11 @@ bench: setup
 dashboard: setup
 	$(BIN)/resbench export site
 
+# The documentation, in site/; warnings fail.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo 'open site/index.html'
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -33,8 +38,9 @@ lint: setup
 types: setup
 	$(BIN)/mypy
 
+# Two processes, a file of tests in one of them: the tests use one thread each.
 test: lint types
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # Changes the code that judges in some two thousand places, and counts what the tests notice (an hour on one core). Run
 # again it tries only functions that have changed since; to try survivors once more, `mutmut run NAME...`.
@@ -44,4 +50,4 @@ mutation: setup
 	$(BIN)/python tests/mutation_score.py
 
 clean:
-	rm -rf $(VENV) mutants .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) mutants .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist site

@@ -202,6 +202,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("user's .safetensors", lambda path: ("units", _NET, *_FEW, "--checkpoint", str(path))),
     Command("user's .pt", lambda path: ("paths", _NET, *_FEW, "--checkpoint", str(path), "--format", "json")),
     Command("user's .pt of old", lambda path: ("units", _NET, *_FEW, "--checkpoint", str(path), "--format", "json")),
+    Command("verdicts of a run", lambda path: ("diff", str(path.parent), str(path), "--format", "json")),
+    Command("verdicts of a run", lambda path: ("badge", str(path), "--out", str(path.parent / "badge.svg"))),
     Command("npz of images", _npz_of),
     Command("npz of images, compressed", _npz_of),
 )

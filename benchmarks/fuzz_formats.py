@@ -17,6 +17,8 @@ import msgspec
 import numpy as np
 import torch
 
+from benchmarks import fuzz_judged
+
 ROOT = Path(__file__).resolve().parents[1]
 
 __all__ = ["FORMATS", "Format", "plain"]
@@ -348,6 +350,35 @@ def _read_plan(path: Path) -> object:
     return read_plan(path)
 
 
+_TABLE = """[project]
+name = "mine"
+
+[tool.resbench]
+target = "mypackage.models:build"
+data = "npz:test.npz"
+mean = [0.5, 0.5, 0.5]
+std = "0.25,0.25,0.25"
+select = ["unit-*", "he-*"]
+sequential = true
+alpha = 0.05
+"""
+
+
+def _project(folder: Path) -> Path:
+    (folder / "pyproject.toml").write_text(_TABLE)
+    return folder / "pyproject.toml"
+
+
+def _read_project(path: Path) -> object:
+    from resbench.configuration import read_configuration
+    from resbench.targets.options import TargetOptions
+
+    found = read_configuration(path)
+    if found is None:
+        return None
+    return found.keys, found.select, found.kinds, found.settings, found.alpha, found.for_target(TargetOptions(), ())
+
+
 # --- times ----------------------------------------------------------------------------------------------------------
 
 
@@ -435,10 +466,14 @@ FORMATS: tuple[Format, ...] = (
     Format("user's .safetensors", "", _users("net.safetensors", _safetensors), _read_users),
     Format("user's .pt", "", _users("net.pt", torch.save), _read_users),
     Format("user's .pt of old", "", _users("net.pt", _legacy), _read_users),
+    Format("verdicts of a run", "", fuzz_judged.run, fuzz_judged.read_run),
+    Format("waivers.toml", "", fuzz_judged.waivers, fuzz_judged.read_waivers),
+    Format("kill matrix", "", fuzz_judged.kill_matrix, fuzz_judged.read_kill_matrix),
     Format("npz of images", "", _npz(np.savez), _read_npz),
     Format("npz of images, compressed", "", _npz(np.savez_compressed), _read_npz),
     Format("pace.json", "", _pace, _read_pace),
     Format("survey.csv", "", _survey, _read_survey),
     Format("study.toml", "", _study, _read_study),
     Format("training plan", "", _plan, _read_plan),
+    Format("pyproject.toml", "", _project, _read_project),
 )

@@ -183,6 +183,7 @@ def test_json_has_the_contracts_keys_first() -> None:
         "n": 797,
         "message": "measured 95 [94, 96], expected >= 90",
         "detail": "54 units",
+        "margin": {"room": 4.0, "half_width": 1.0, "tolerance": 90.0, "size": 4.0, "unit": "half widths", "log": False},
     }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -13,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from resbench.claims import load_claims
 from resbench.claims import select as select_claims
-from resbench.errors import UserError
+from resbench.errors import UserError, of_option
+from resbench.github_job import check_job, tell_job
 from resbench.judge import Verdict, exit_code
+from resbench.judging.recorded import read_run
 from resbench.judging.waivers import judge_waivers, waived
 from resbench.measuring.refresh import Refresh, judge_refreshed
-from resbench.plan import TARGET, Item, Run, items_of, kept_of_target, partial_results, target_items_of
+from resbench.plan import TARGET, Item, Run, check_kinds, items_of, kept_of_target, partial_results, target_items_of
 from resbench.progress import MeasurementProgress
 from resbench.records.environment import environment
 from resbench.records.partial import PartialResults
@@ -26,6 +27,7 @@ from resbench.records.results import Request
 from resbench.records.waivers import chosen_waivers, today
 from resbench.reporting import Report, show, terminal_width
 from resbench.retraining import retrained_folders
+from resbench.talking import note
 from resbench.targets.options import TargetOptions
 
 if TYPE_CHECKING:
@@ -66,6 +68,7 @@ class Options:
     alpha: float | None = None
     waivers: Path | None = None
     refresh: Refresh | None = None
+    since: Path | None = None
     target: TargetOptions = field(default_factory=TargetOptions)
 
 
@@ -77,16 +80,23 @@ def run_check(options: Options) -> int:
     """
     _check_usage(options)
     claims = load_claims()
-    selected = select_claims(claims, options.select)
     of_target = bool(options.target.target)
-    items = (target_items_of if of_target else items_of)(selected, kinds=options.kinds, settings=options.settings)
+    with of_option("--select"):
+        selected = select_claims(claims, options.select)
+    with of_option("--kind"):
+        check_kinds(options.kinds)
+    with of_option("--setting"):
+        items = (target_items_of if of_target else items_of)(selected, kinds=options.kinds, settings=options.settings)
     if not items:
         only_target = not of_target and any(TARGET in claim.settings for claim in selected)
         hint = "they speak of your own network: give --target" if only_target else "see `resbench claims`"
         raise UserError(f"the selected claims assert nothing there; {hint}")
     check_device(options.device)
     check_writable(options.out)
+    if options.format == "github":
+        check_job()
     waivers = chosen_waivers(options.waivers, Path())
+    since = None if options.since is None else (str(options.since), read_run(options.since))
     started = time.perf_counter()  # the wall clock may jump
     target, sequential = None, _sequential(options)
     if of_target:
@@ -107,7 +117,11 @@ def run_check(options: Options) -> int:
     whole = not (options.retrain or options.checkpoints is not None or options.kinds)
     uses = judge_waivers(waivers, verdicts, claims, today=day, target=of_target, whole=whole)
     record = None if sequential is None else sequential.to_json(verdicts)
-    show(Report(verdicts, claims, uses, where, record, started), options.format, options.out)
+    report = Report(verdicts, claims, uses, where, record, started, options.strict)
+    show(report, options.format, options.out)
+    if options.format == "github":
+        name = options.target.target
+        tell_job(report, strict=options.strict, target=name, waivers=options.waivers, since=since)
     return exit_code(verdicts, options.strict, uses)
 
 
@@ -131,8 +145,13 @@ def check(
     Args:
         model: a live network; it is measured in place and left as it was.
         example: two or more images that it takes, ``(N, C, H, W)``; the first of ``data`` where not given.
-        select: globs of claim ids; ``kinds`` and ``settings`` as for ``resbench check``.
-        units, survival, data, seed: as for :func:`resbench.targets.load.target_of`.
+        select: globs of claim ids (``"veit-*"``); all claims where empty.
+        kinds: ``exact``, ``structural``, ``trained``, ``reference``; all where empty.
+        settings: ``digits``, ``cifar10-public`` and so on, ``target`` of a model; all where empty.
+        units: globs of module names that choose the units, as for :func:`resbench.adapt`.
+        survival: the probability of every unit; the model's ``survival_probabilities`` where not given.
+        data: normalised images ``(N, C, H, W)`` and labels ``(N,)``, or :class:`resbench.targets.images.Images`.
+        seed: of what is drawn at random.
         sequential: delete units on as few images as the verdicts need, looked at in an order drawn by ``seed``; what is
             undecided when they end is judged on all of them.
         alpha: with ``sequential``, the probability of a false verdict on a statement (0.05).
@@ -145,7 +164,7 @@ def check(
     Raises:
         UserError: bad input.
 
-    Example:
+    Examples:
         >>> verdicts = check(torchvision.models.resnet18(), torch.randn(2, 3, 64, 64), kinds=["structural"])
         >>> [verdict.id for verdict in verdicts if verdict.status == "VIOLATED"]
         []
@@ -177,6 +196,8 @@ def _check_usage(options: Options) -> None:
     options.target.check()
     if options.alpha is not None and not options.sequential:
         raise UserError("--alpha goes with --sequential")
+    if options.since is not None and options.format != "github":
+        raise UserError("--since goes with --format github; `resbench diff` compares two runs")
     if options.target.target and (options.retrain or options.checkpoints is not None):
         name = "--retrain" if options.retrain else "--checkpoints"
         raise UserError(f"{name} is for resbench's own networks and excludes --target")
@@ -217,7 +238,7 @@ def loaded_target(options: TargetOptions) -> UserTarget:
     from resbench.targets.load import load_target
 
     target = load_target(options)
-    print(f"resbench: {target}", file=sys.stderr)
+    note(str(target))
     return target
 
 
@@ -274,7 +295,7 @@ def _ended(partial: PartialResults | None, sequential: Sequential | None) -> Non
     reused = [] if partial is None or not partial.reused else [f"{len(partial.reused)} measurements"]
     reused += [f"{sequential.reused:,} lesioned images"] if sequential is not None and sequential.reused else []
     if reused:
-        print(f"resbench: reused {' and '.join(reused)} of an interrupted run", file=sys.stderr)
+        note(f"reused {' and '.join(reused)} of an interrupted run")
     if partial is not None:
         partial.clear()
 

@@ -12,17 +12,26 @@ from typing import Annotated
 
 import typer
 
+from resbench.commands import completing
 from resbench.commands.ab import ab
+from resbench.commands.badge import badge
 from resbench.commands.bench import bench
+from resbench.commands.claims import JsonOption, ListFormat, claims_app
 from resbench.commands.compare import compare
+from resbench.commands.diff import diff
 from resbench.commands.doctor import doctor
 from resbench.commands.export import export_app
 from resbench.commands.faults import faults
+from resbench.commands.figure import figure
+from resbench.commands.frame import App, Top, named_in
 from resbench.commands.history import history
+from resbench.commands.init import init
 from resbench.commands.lesion import lesion
 from resbench.commands.measure import measure
 from resbench.commands.paths import paths
 from resbench.commands.records import records_app
+from resbench.commands.report import report
+from resbench.commands.schema import schema
 from resbench.commands.target_options import (
     Checkpoint,
     Data,
@@ -40,21 +49,25 @@ from resbench.commands.target_options import (
 from resbench.commands.train import train
 from resbench.errors import NotMeasured, UserError
 from resbench.records.aside import noticing
+from resbench.talking import restored
 
 __all__ = ["app", "main", "run"]
 
 _INTERRUPTED = 130
 
-app = typer.Typer(
-    help="The claims of the residual-network papers, judged on real networks.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
-claims_app = typer.Typer(help="The catalogue of claims.", invoke_without_command=True, rich_markup_mode=None)
+_HELP = """The claims of the residual-network papers, judged on real networks, and the throughput of their blocks.
+
+Example: resbench check --kind exact
+
+Example: resbench check --target mypackage.models:build --input 3x32x32
+
+Example: resbench init
+"""
+
+app = App(cls=Top, help=_HELP, add_completion=True)
 app.add_typer(claims_app, name="claims")
-for command in (lesion, paths, measure, train, bench, ab, compare, history, doctor, faults):
+commands = (init, report, figure, diff, badge, lesion, paths, measure, train)
+for command in (*commands, bench, ab, compare, history, doctor, faults, schema):
     app.command()(command)
 app.add_typer(export_app, name="export")
 app.add_typer(records_app, name="records")
@@ -65,27 +78,34 @@ class Format(StrEnum):
     json = "json"
     junit = "junit"
     md = "md"
-
-
-class ListFormat(StrEnum):
-    table = "table"
-    json = "json"
-
-
-JsonOption = Annotated[ListFormat, typer.Option("--format", help="How to print.")]
+    github = "github"
 
 
 @app.command()
 def check(
+    context: typer.Context,
     select: Annotated[
-        list[str] | None, typer.Option("--select", help="Claim ids, with * and ?; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--select",
+            metavar="GLOB",
+            help="Claim ids, with * and ?; may be repeated.",
+            autocompletion=completing.claims,
+        ),
     ] = None,
     kind: Annotated[
         list[str] | None,
-        typer.Option("--kind", help="exact, structural, trained or reference; commas or repeated."),
+        typer.Option(
+            "--kind",
+            help="exact, structural, trained or reference; commas or repeated.",
+            autocompletion=completing.kinds,
+        ),
     ] = None,
     setting: Annotated[
-        list[str] | None, typer.Option("--setting", help="Only this setting (digits, ...); may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--setting", help="Only this setting (digits, ...); may be repeated.", autocompletion=completing.settings
+        ),
     ] = None,
     retrain: Annotated[bool, typer.Option("--retrain", help="Train the networks afresh first.")] = False,
     seed: Annotated[
@@ -118,7 +138,13 @@ def check(
     units: Units = None,
     survival: Survival = "",
     against: Annotated[
-        str, typer.Option("--against", metavar="MODEL", help="Another network that the target must be equal to.")
+        str,
+        typer.Option(
+            "--against",
+            metavar="MODEL",
+            help="Another network that the target must be equal to.",
+            autocompletion=completing.models,
+        ),
     ] = "",
     against_checkpoint: Annotated[
         Path | None, typer.Option("--against-checkpoint", help="Weights of its own for --against.")
@@ -137,12 +163,23 @@ def check(
         typer.Option("--waivers", metavar="FILE", help="Waivers; the repository's waivers.toml if not given."),
     ] = None,
     device: Device = "cpu",
-    format: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.table,
+    format: Annotated[
+        Format,
+        typer.Option("--format", help="How to print; github: the board, annotations and the job's summary."),
+    ] = Format.table,
+    since: Annotated[
+        Path | None,
+        typer.Option(
+            "--since", metavar="RUN", help="With --format github: an earlier run's --out, to say what changed."
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Also write JSON, JUnit and Markdown to this folder.")
     ] = None,
 ) -> None:
-    """Judge claims.
+    """Judge claims, of resbench's networks or of your own.
+
+    The verdict comes first, then what does not hold; --verbose shows every claim.
 
     Exit code 0: every selected claim HOLDS or is WAIVED (or is not measured, without --strict); 1: at least one is
     VIOLATED, INCONCLUSIVE, STALE or ERROR, or a waiver is unused or expired; 2: bad usage or bad input.
@@ -152,8 +189,11 @@ def check(
     Example: resbench check --target mypackage.models:build --input 3x32x32
 
     Example: resbench check --refresh --setting cifar10 --data cifar10:data
+
+    Example: resbench check --format github --out run --since last
     """
     from resbench.checking import Options, run_check
+    from resbench.commands.check_defaults import configured
     from resbench.measuring.refresh import Refresh
     from resbench.targets.options import TargetOptions
 
@@ -189,10 +229,12 @@ def check(
         alpha=alpha,
         waivers=waivers,
         refresh=Refresh(data, download, checkpoints, device) if refresh else None,
+        since=since,
         target=described,
     )
-    kept = "what single deletions have shown is kept for the next run" if sequential else "nothing is kept"
-    with _interruptible(kept if target else "finished measurements are kept for the next run"):
+    options = configured(options, named_in(context))
+    kept = "what single deletions have shown is kept for the next run" if options.sequential else "nothing is kept"
+    with _interruptible(kept if options.target.target else "finished measurements are kept for the next run"):
         raise typer.Exit(run_check(options))
 
 
@@ -220,7 +262,10 @@ def units(
 @app.command()
 def survey(
     library: Annotated[
-        list[str] | None, typer.Argument(help="torchvision, timm, transformers; all three if none is named.")
+        list[str] | None,
+        typer.Argument(
+            help="torchvision, timm, transformers; all three if none is named.", autocompletion=completing.libraries
+        ),
     ] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many families of each.")] = None,
     out: Annotated[Path, typer.Option("--out", help="The table (CSV); finished rows in it are kept.")] = Path(
@@ -228,6 +273,7 @@ def survey(
     ),
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Networks at the same time.")] = 1,
     timeout: Annotated[float, typer.Option("--timeout", min=1.0, help="Seconds for one network.")] = 300.0,
+    format: JsonOption = ListFormat.table,
 ) -> None:
     """Adapt and judge the architectures of whole libraries, with random weights; nothing is downloaded.
 
@@ -235,66 +281,13 @@ def survey(
 
     Example: resbench survey torchvision --limit 10 --out survey.csv
     """
-    from resbench.survey.command import SurveyOptions, run_survey
-
-    with _interruptible("finished rows are kept; start the command again to go on"):
-        print(run_survey(SurveyOptions(tuple(library or ()), limit, out, jobs, timeout)))
-
-
-@claims_app.callback()
-def claims_default(context: typer.Context, format: JsonOption = ListFormat.table) -> None:
-    """List the claims, show one, or write the lock.
-
-    Example: resbench claims show veit-single-delete-vgg
-    """
-    if context.invoked_subcommand is None:
-        _list(format)
-
-
-@claims_app.command("list")
-def claims_list(format: JsonOption = ListFormat.table) -> None:
-    """Every claim, one line each."""
-    _list(format)
-
-
-@claims_app.command("show")
-def claims_show(id: str, format: JsonOption = ListFormat.table) -> None:
-    """One claim, whole: statement, source, expectations, where their tolerances come from, and what it can see."""
     import json
 
-    from resbench.calibration import claim_powers, false_alarms
-    from resbench.checking import terminal_width
-    from resbench.claims import find, load_claims
-    from resbench.reports import claim_details
+    from resbench.survey.command import SurveyOptions, run_survey, summary
 
-    claim = find(load_claims(), id)
-    alarms, powers = false_alarms(claim), claim_powers(claim)
-    if format is ListFormat.json:
-        import msgspec
-
-        seen = {setting: [[one.to_json() for one in each] for each in found] for setting, found in powers.items()}
-        whole = {**msgspec.to_builtins(claim), "kind": claim.kind, "false_alarm": alarms, "power": seen}
-        print(json.dumps(whole, indent=1))
-    else:
-        print(claim_details(claim, width=terminal_width(), false_alarm=alarms, power=powers))
-
-
-@claims_app.command("lock")
-def claims_lock() -> None:
-    """Record the hash of every claim's normative fields; refuses to change the hash of a version."""
-    from resbench.claims import load_claims
-    from resbench.claims.lock import lock_path, write_lock
-
-    write_lock(load_claims(), lock_path())
-    print(f"wrote {lock_path().name}")
-
-
-@claims_app.command("wanted")
-def claims_wanted() -> None:
-    """Markdown: the evidence of the papers' scale that is missing, best first (baselines/WANTED.md)."""
-    from resbench.reports.wanted import wanted_now
-
-    print(wanted_now(), end="")
+    with _interruptible("finished rows are kept; start the command again to go on"):
+        rows = run_survey(SurveyOptions(tuple(library or ()), limit, out, jobs, timeout))
+    print(json.dumps({"out": str(out), "rows": rows}, indent=1) if format is ListFormat.json else summary(rows))
 
 
 @app.command()
@@ -310,24 +303,14 @@ def calibrate(
     Example: resbench calibrate /tmp/seeds/* --out baselines/claims/digits
     """
     from resbench.calibration import record_seeds
+    from resbench.claims import load_claims
+    from resbench.errors import of_option
+    from resbench.plan import items_of
 
     with _interruptible("finished seeds are recorded; start the command again with the others"):
+        with of_option("--setting"):
+            items_of(load_claims(), settings=(setting,))
         print(record_seeds(setting, folders, out))
-
-
-def _list(format: ListFormat) -> None:
-    import json
-
-    from resbench.checking import terminal_width
-    from resbench.claims import catalogue_json, load_claims
-    from resbench.reports import claims_table
-
-    claims = load_claims()
-    print(
-        json.dumps(catalogue_json(claims), indent=1)
-        if format is ListFormat.json
-        else claims_table(claims, width=terminal_width())
-    )
 
 
 def _split(values: list[str] | None) -> tuple[str, ...]:
@@ -345,7 +328,7 @@ def _interruptible(kept: str) -> Iterator[None]:
 
 def main() -> None:
     """Run the command line; ends in SystemExit.  Where damaged files were set aside, it is no success."""
-    with noticing() as aside:
+    with noticing() as aside, restored():
         try:
             app(prog_name="resbench")
         except (UserError, NotMeasured) as error:

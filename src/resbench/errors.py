@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["Damaged", "NotMeasured", "Stale", "UserError"]
+__all__ = ["Damaged", "NotMeasured", "Stale", "UserError", "of_option"]
 
 
 class UserError(Exception):
     """Bad usage or bad input; its message is one line that says what to do."""
+
+
+@contextmanager
+def of_option(name: str) -> Iterator[None]:
+    """Bad input found inside is that of an option: its message begins with the option's ``name``."""
+    try:
+        yield
+    except UserError as error:
+        if type(error) is not UserError or str(error).startswith(name):
+            raise
+        raise UserError(f"{name}: {error}") from error
 
 
 class Damaged(UserError):

@@ -18,6 +18,7 @@ from resbench.judging.waivers import Use, Waived
 from resbench.records.measurement import Measurement
 
 __all__ = [
+    "WORST_FIRST",
     "Check",
     "Judgement",
     "Status",
@@ -29,7 +30,7 @@ __all__ = [
     "unmeasured",
 ]
 
-_WORST_FIRST = (
+WORST_FIRST = (
     Status.ERROR,
     Status.VIOLATED,
     Status.STALE,
@@ -38,6 +39,7 @@ _WORST_FIRST = (
     Status.WAIVED,
     Status.HOLDS,
 )
+"""The worst of a claim's checks is its verdict."""
 _FAILURES = frozenset({Status.ERROR, Status.VIOLATED, Status.STALE, Status.INCONCLUSIVE})
 _UNVERIFIED = frozenset({Status.ERROR, Status.VIOLATED, Status.INCONCLUSIVE})
 
@@ -72,6 +74,7 @@ class Check:
             "n": self.n,
             "message": judgement.message,
             "detail": self.detail,
+            "margin": None if judgement.margin is None else judgement.margin.to_json(),
         }
 
 
@@ -125,14 +128,15 @@ def judge_claim(claim: Claim, setting: str, outcomes: Sequence[Measurement | Exc
     """The verdict on a claim from what its expectations in ``setting`` gave, in their order.
 
     An outcome is a measurement or what the experiment raised.  A setting without expectations is NOT_MEASURED.
-    Raises: ValueError where outcomes and expectations differ in number.
+    Raises:
+        ValueError: outcomes and expectations differ in number.
     """
     expectations = [expectation for expectation in claim.expect if expectation.setting == setting]
     if len(expectations) != len(outcomes):
         raise ValueError(f"{claim.id}@{setting}: {len(outcomes)} outcomes for {len(expectations)} expectations")
     checks = tuple(_check(expectation, outcome) for expectation, outcome in zip(expectations, outcomes, strict=True))
     if checks:
-        deciding = min(checks, key=lambda check: _WORST_FIRST.index(check.judgement.status))
+        deciding = min(checks, key=lambda check: WORST_FIRST.index(check.judgement.status))
         judgement, unit = deciding.judgement, deciding.unit
     else:
         reason = claim.not_asserted or f"the claim expects nothing in the setting '{setting}'"

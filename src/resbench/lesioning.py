@@ -84,12 +84,20 @@ def lesion(
     The model is measured where it is, by a copy of it, and left as it was.  Nothing is kept for a later run.
 
     Args:
+        model: images ``(N, C, H, W)`` to logits ``(N, classes)``.
         data: normalised images ``(N, C, H, W)`` and labels ``(N,)``, or :class:`resbench.targets.images.Images`.
         modes: ``single`` (each unit deleted), ``multi`` (``ks`` random ones), ``reorder`` (``swaps`` random exchanges),
             ``duplicate`` (``ks`` random ones twice), ``pairs`` (every two deleted: how far they interact).
-        draws: random lesions of each number.
-        exclude, precision, compiled: see :class:`LesionOptions`.
+        ks: how many units a random lesion deletes, or duplicates; 1 to 20 where not given.
+        swaps: how many exchanges a random order is away; 1 to 10 where not given.
+        draws: random lesions of each number; 10 where not given.
+        exclude: units that are left alone, by number from 1 or name; None for the first of every stage, which random
+            lesions leave alone (the paper's protocol).
+        precision: ``float32``; ``screened``: float32's predictions, most of them by way of bfloat16; ``bfloat16``, and
+            ``tf32`` on a GPU: their own predictions.
+        compiled: compile units where that makes them faster.
         units: globs that choose the units, as for :func:`resbench.adapt`.
+        seed: of the random lesions.
 
     Returns:
         What ``resbench lesion --format json`` prints: ``baseline_error``, ``units``, ``n_images`` and a list for each
@@ -99,7 +107,7 @@ def lesion(
         UserError: bad input.
         NotMeasured: a mode of which this network has no lesion.
 
-    Example:
+    Examples:
         >>> found = lesion(model, (images, labels), modes=["single", "pairs"])
         >>> max(found["single"], key=lambda record: record["delta"])["name"]
         'layer2.0'

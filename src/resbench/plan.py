@@ -25,7 +25,17 @@ if TYPE_CHECKING:
     from resbench.experiments.sequential import Sequential
     from resbench.targets.target import UserTarget
 
-__all__ = ["KINDS", "TARGET", "Item", "Run", "items_of", "kept_of_target", "partial_results", "target_items_of"]
+__all__ = [
+    "KINDS",
+    "TARGET",
+    "Item",
+    "Run",
+    "check_kinds",
+    "items_of",
+    "kept_of_target",
+    "partial_results",
+    "target_items_of",
+]
 
 KINDS = ("exact", "structural", "trained", "reference")
 
@@ -63,7 +73,7 @@ def items_of(claims: Sequence[Claim], *, kinds: Sequence[str] = (), settings: Se
     Raises:
         UserError: an unknown kind, or a setting that no claim has.
     """
-    _check_kinds(kinds)
+    check_kinds(kinds)
     known = sorted({setting for claim in claims for setting in claim.settings} - {TARGET})
     for setting in settings:
         if setting == TARGET:
@@ -87,7 +97,7 @@ def target_items_of(claims: Sequence[Claim], *, kinds: Sequence[str] = (), setti
     Raises:
         UserError: an unknown kind, or a setting that is not the target's.
     """
-    _check_kinds(kinds)
+    check_kinds(kinds)
     for setting in settings:
         if setting != TARGET:
             raise UserError(f"the setting {setting!r} is one of resbench's own networks; leave it out, or the target")
@@ -103,21 +113,22 @@ def target_items_of(claims: Sequence[Claim], *, kinds: Sequence[str] = (), setti
     return found
 
 
-def _check_kinds(kinds: Sequence[str]) -> None:
+def check_kinds(kinds: Sequence[str]) -> None:
+    """Raises: UserError for a kind that there is not."""
     for kind in kinds:
         if kind not in KINDS:
             raise UserError(f"unknown kind {kind!r}: choose from {', '.join(KINDS)}")
 
 
-def partial_results(folders: Mapping[str, Path], device: str = "cpu") -> PartialResults:
-    """Where an interrupted run over these checkpoint folders leaves its measurements for the next."""
+def partial_results(folders: Mapping[str, Path], device: str = "cpu", *, root: Path | None = None) -> PartialResults:
+    """Where an interrupted run over these checkpoint folders leaves its measurements for the next; in ``root``."""
     import hashlib
 
     digest = hashlib.sha256(f"{source_fingerprint()} {device}".encode())
     for setting, folder in sorted(folders.items()):
         index = folder / "index.json"
         digest.update(setting.encode() + (index.read_bytes() if index.exists() else b""))
-    return PartialResults(partial_measurements(), digest.hexdigest()[:16])
+    return PartialResults(root or partial_measurements(), digest.hexdigest()[:16])
 
 
 def kept_of_target(target: UserTarget) -> PartialResults | None:
@@ -177,7 +188,7 @@ class Run:
         Raises:
             UserError: as :meth:`verdict`.
         """
-        lab = self._lab(item.setting)
+        lab = self.lab(item.setting)
         self._prepare(item.setting, lab)
         outcomes: list[Measurement | Exception] = []
         for expectation in item.claim.expect:
@@ -202,6 +213,20 @@ class Run:
         if self._partial is not None:
             self._partial.clear()
 
+    def lab(self, setting: str) -> Lab:
+        """The lab of one setting, made once: what was measured in it is not measured again.
+
+        Raises:
+            UserError: the setting is `target`, and there is none.
+        """
+        if setting == TARGET and setting not in self._labs:
+            if self.target is None:
+                raise UserError("the setting 'target' needs a target")
+            self._labs[setting] = TargetLab(self.target, listener=self._listener)
+        if setting not in self._labs:
+            self._labs[setting] = self._own_lab(setting)
+        return self._labs[setting]
+
     def _prepare(self, setting: str, lab: Lab) -> None:
         if setting in self._prepared:
             return
@@ -221,15 +246,6 @@ class Run:
                     continue
                 wanted += [each for one in named for each in (one if isinstance(one, list) else [one])]
         lab.measure_all(wanted)
-
-    def _lab(self, setting: str) -> Lab:
-        if setting == TARGET and setting not in self._labs:
-            if self.target is None:
-                raise UserError("the setting 'target' needs a target")
-            self._labs[setting] = TargetLab(self.target, listener=self._listener)
-        if setting not in self._labs:
-            self._labs[setting] = self._own_lab(setting)
-        return self._labs[setting]
 
     def _own_lab(self, setting: str) -> Lab:
         """Recorded evidence is read; where there is none by nature, the networks at hand are measured."""

@@ -1,7 +1,7 @@
 """The pytest plugin: marker ``claims``, one item per claim and setting, a board of verdicts at the end.
 
-With ``--resbench-target`` (or ``resbench_target`` in the configuration file) the claims are judged on the user's own
-network instead of resbench's; a project's suite gets them by
+With ``--resbench-target`` (or ``target`` in ``[tool.resbench]`` of pyproject.toml) the claims are judged on the user's
+own network instead of resbench's; a project's suite gets them by
 ``from resbench.suite.test_claims import test_claim`` in a test file, or by ``pytest --pyargs resbench``.
 
 Imports nothing of resbench until a claim is collected: a project that merely has resbench installed pays nothing.
@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from resbench.plugin_options import add_options, check_options, sequential_options, target_options, waivers_of
+from resbench.plugin_options import (
+    add_options,
+    check_options,
+    configuration,
+    sequential_options,
+    target_options,
+    waivers_of,
+)
 
 if TYPE_CHECKING:
     from resbench.experiments.sequential import Sequential
@@ -48,17 +55,35 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "claim_verdict" not in metafunc.fixturenames:
         return
-    from resbench.claims import load_claims
     from resbench.errors import UserError
-    from resbench.plan import items_of, target_items_of
 
     try:
         metafunc.config.stash[_SEQUENTIAL] = sequential_options(metafunc.config)
-        of_target = bool(target_options(metafunc.config).target)
-        items = (target_items_of if of_target else items_of)(load_claims())
+        items = _items(metafunc.config)
     except UserError as error:
-        raise pytest.UsageError(f"resbench: {error}") from error
+        if hasattr(metafunc.config, "workerinput"):  # of xdist: the process that prints hears of errors only
+            raise pytest.UsageError(f"resbench: {error}") from error
+        pytest.exit(f"resbench: {error}", returncode=2)
     metafunc.parametrize(_PARAMETER, items, ids=[item.id for item in items], indirect=True)
+
+
+def _items(config: pytest.Config) -> list[Item]:
+    """The claims and settings that ``[tool.resbench]`` chooses; all where it chooses none.
+
+    Raises:
+        UserError: it chooses none that exists, or options do not go together.
+    """
+    from resbench.claims import load_claims, select
+    from resbench.plan import items_of, target_items_of
+
+    found, claims = configuration(config), load_claims()
+    of_target = bool(target_options(config).target)
+    if found is None:
+        return (target_items_of if of_target else items_of)(claims)
+    claims = select(claims, found.select)
+    if of_target:
+        return target_items_of(claims, kinds=found.kinds)
+    return items_of(claims, kinds=found.kinds, settings=found.settings)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -93,6 +118,13 @@ def claim_item(request: pytest.FixtureRequest) -> Item:
     """The claim and setting of this test."""
     item: Item = request.param
     return item
+
+
+@pytest.fixture
+def claims_strict(request: pytest.FixtureRequest) -> bool:
+    """Whether a claim that is not measured fails: ``strict`` of ``[tool.resbench]``."""
+    found = configuration(request.config)
+    return found is not None and found.strict
 
 
 @pytest.fixture
@@ -241,7 +273,8 @@ def _judge_waivers(session: pytest.Session) -> None:
     from resbench.judging.waivers import judge_waivers
     from resbench.records.waivers import today
 
-    target, whole = bool(target_options(config).target), not config.getoption("resbench_retrain")
+    target, found = bool(target_options(config).target), configuration(config)
+    whole = not (config.getoption("resbench_retrain") or (found is not None and found.kinds))
     uses = judge_waivers(_waivers(config), verdicts, load_claims(), today=today(), target=target, whole=whole)
     config.stash[_USES] = uses
     if any(use.red for use in uses) and session.exitstatus == pytest.ExitCode.OK:

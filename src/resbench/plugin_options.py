@@ -1,18 +1,22 @@
-"""What the pytest plugin is told, on the command line or in the configuration file."""
+"""What the pytest plugin is told: on the command line, in pytest's configuration file, or in ``[tool.resbench]``."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from resbench.configuration import Configuration
     from resbench.experiments.sequential import Sequential
     from resbench.records.waivers import Waiver
     from resbench.targets.options import TargetOptions
 
-__all__ = ["add_options", "check_options", "sequential_options", "target_options", "waivers_of"]
+__all__ = ["add_options", "check_options", "configuration", "sequential_options", "target_options", "waivers_of"]
+
+_FILE: pytest.StashKey[Configuration | None] = pytest.StashKey()
 
 _TARGET_OPTIONS = {
     "target": "judge this network: MODULE:CALLABLE, a zoo name, torchvision:NAME, timm:NAME, transformers:NAME",
@@ -58,6 +62,19 @@ def add_options(parser: pytest.Parser) -> None:
         parser.addini(f"resbench_{name.replace('-', '_')}", f"{text} (as --resbench-{name})", default="")
 
 
+def configuration(config: pytest.Config) -> Configuration | None:
+    """``[tool.resbench]`` of the project, read once a process; what pytest is told itself goes before it.
+
+    Raises:
+        UserError: it cannot be read, or has unknown keys.
+    """
+    from resbench.configuration import find_configuration
+
+    if _FILE not in config.stash:
+        config.stash[_FILE] = find_configuration(config.rootpath)
+    return config.stash[_FILE]
+
+
 def check_options(config: pytest.Config) -> None:
     """Reject what excludes each other.
 
@@ -67,14 +84,27 @@ def check_options(config: pytest.Config) -> None:
     retrain, seed, target = (config.getoption(f"resbench_{name}") for name in ("retrain", "seed", "target"))
     if retrain and target:
         raise pytest.UsageError("--resbench-retrain is for resbench's own networks and excludes --resbench-target")
-    if seed is not None and not (retrain or _given(config, "target")):
+    alpha = config.getoption("resbench_alpha")
+    if seed is not None and not (retrain or _said(lambda: bool(target_options(config).target))):
         raise pytest.UsageError("--resbench-seed goes with --resbench-retrain or --resbench-target")
-    if config.getoption("resbench_alpha") is not None and not _sequentially(config):
+    if alpha is not None and not _said(lambda: _sequentially(config)):
         raise pytest.UsageError("--resbench-alpha goes with --resbench-sequential")
 
 
+def _said(asked: Callable[[], bool]) -> bool:
+    from resbench.errors import UserError
+
+    try:
+        return asked()
+    except UserError as error:
+        raise pytest.UsageError(f"resbench: {error}") from error
+
+
 def _sequentially(config: pytest.Config) -> bool:
-    return bool(config.getoption("resbench_sequential") or config.getini("resbench_sequential"))
+    if config.getoption("resbench_sequential") or config.getini("resbench_sequential"):
+        return True
+    found = configuration(config)
+    return found is not None and found.sequential
 
 
 def sequential_options(config: pytest.Config) -> Sequential | None:
@@ -91,7 +121,7 @@ def sequential_options(config: pytest.Config) -> Sequential | None:
     given = config.getoption("resbench_alpha")
     text = str(config.getini("resbench_alpha") if given is None else given).strip()
     try:
-        alpha = float(text) if text else None
+        alpha = float(text) if text else getattr(configuration(config), "alpha", None)
     except ValueError:
         raise UserError(f"--resbench-alpha {text}: not a number") from None
     return sequential_run(alpha, config.getoption("resbench_seed") or 0, "--resbench-alpha")
@@ -107,7 +137,9 @@ def waivers_of(config: pytest.Config) -> list[Waiver]:
 
     given = config.getoption("resbench_waivers")
     text = str(config.getini("resbench_waivers") if given is None else given).strip()
-    return chosen_waivers(_root(config, "waivers") / text if text else None, config.rootpath)
+    found = configuration(config)
+    of_file = None if found is None else found.waivers
+    return chosen_waivers(_root(config, "waivers") / text if text else of_file, config.rootpath)
 
 
 def _given(config: pytest.Config, name: str) -> str:
@@ -161,5 +193,9 @@ def target_options(config: pytest.Config) -> TargetOptions:
         seed=config.getoption("resbench_seed") or 0,
         roots=(config.rootpath,),
     )
+    found = None if config.getoption("resbench_retrain") else configuration(config)
+    if found is not None:
+        named = {name for option in _TARGET_OPTIONS if _given(config, name := option.replace("-", "_"))}
+        options = found.for_target(options, named)
     options.check("--resbench-")
     return options

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
+
+from resbench.talking import note, shows_progress
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -41,7 +42,7 @@ class MeasurementProgress:
         self._left: list[Request] = []
 
     def __enter__(self) -> Self:
-        if sys.stderr.isatty():
+        if shows_progress():
             self._progress = _bar()
             self._progress.start()
         return self
@@ -94,7 +95,7 @@ class TrainingProgress:
 
     def __init__(self, costs: dict[str, float]):
         self._costs, self._shares = costs, dict.fromkeys(costs, 0.0)
-        self._progress = _bar() if sys.stderr.isatty() else None
+        self._progress = _bar() if shows_progress() else None
         self._finished = 0
         if self._progress is not None:
             self._task = self._progress.add_task("training", total=sum(costs.values()))
@@ -108,7 +109,7 @@ class TrainingProgress:
             completed = sum(self._costs[name] * share for name, share in self._shares.items())
             self._progress.update(self._task, completed=completed, description=f"training {network}")
         elif saved:
-            print(f"trained {network} ({self._finished} of {len(self._costs)})", file=sys.stderr, flush=True)
+            note(f"trained {network} ({self._finished} of {len(self._costs)})", prefix="")
 
     def stop(self) -> None:
         if self._progress is not None:
@@ -120,7 +121,7 @@ class CountProgress:
 
     def __init__(self, total: int):
         self._total = total
-        self._progress = _bar() if sys.stderr.isatty() else None
+        self._progress = _bar() if shows_progress() else None
 
     def __enter__(self) -> Self:
         if self._progress is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,6 +11,7 @@ from resbench.plan import Item
 from resbench.progress import training_progress
 from resbench.records.locking import held
 from resbench.records.places import baselines, check_writable
+from resbench.talking import note
 
 __all__ = ["retrained_folders", "train_networks"]
 
@@ -31,7 +31,7 @@ def retrained_folders(items: Sequence[Item], seed: int | None, scratch: Path) ->
     from resbench.training.recipes import load_recipes
 
     chosen = secrets.randbelow(1_000_000) if seed is None else seed
-    print(f"resbench: training with seed {chosen}", file=sys.stderr)
+    note(f"training with seed {chosen}")
     recipes = load_recipes("digits")
     networks: dict[str, None] = {}
     for item in items:

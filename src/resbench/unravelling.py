@@ -50,10 +50,20 @@ def paths(
     the first residual unit.
 
     Args:
+        model: images ``(N, C, H, W)`` to logits ``(N, classes)``.
         example: two or more images, ``(N, C, H, W)``; labels are drawn by ``seed``.
         data: normalised images and their labels, or :class:`resbench.targets.images.Images`, instead; all are used.
-        sampled, longest, mass, participation, precision, most, memory, forward: see :class:`PathOptions`.
-        units, survival: as for :func:`resbench.check`.
+        sampled: follow single random paths, as the paper does, instead of counting every path.
+        longest: lengths up to this one are told apart, longer ones counted together; None for all.
+        mass: the share of the gradient that the effective range holds.
+        participation: with all paths counted, also the gradient through each unit's branch.
+        precision: sampled, the standard error of a length's share at which drawing ends.
+        most: sampled, paths of one length at most.
+        memory: bytes for gradients on their way, with all paths counted.
+        forward: also the linearised signal at the last unit, by length; not where ``sampled``.
+        units: globs of module names that choose the units, as for :func:`resbench.adapt`.
+        survival: the probability of every unit; the model's ``survival_probabilities`` where not given.
+        seed: of labels and paths that are drawn.
 
     Returns:
         What ``resbench paths --format json`` prints: ``n_units``, ``length``, ``path_count``,
@@ -63,7 +73,7 @@ def paths(
         UserError: bad input.
         NotMeasured: the model's units do not follow each other one by one, or their insides are not known.
 
-    Example:
+    Examples:
         >>> found = paths(torchvision.models.resnet18(), torch.randn(2, 3, 64, 64))
         >>> found["path_count"]
         [1, 8, 28, 56, 70, 56, 28, 8, 1]

@@ -29,7 +29,7 @@ _JSON = [
 _JSON += [
     format
     for format in FORMATS
-    if format.name.startswith(("asv", "pytest-benchmark", "pace", "claims.lock", "seeds.json"))
+    if format.name.startswith(("asv", "pytest-benchmark", "pace", "claims.lock", "seeds.json", "verdicts"))
 ]
 
 documents = st.recursive(
@@ -54,7 +54,13 @@ def test_a_damaged_file(format: Format, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("format", _JSON, ids=lambda format: format.name)
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=10,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(data=st.data())
 def test_any_json_in_place_of_a_part(benches: dict[str, Bench], format: Format, data: st.DataObject) -> None:
     bench = benches[format.name]

@@ -143,6 +143,7 @@ TAKING: dict[str, Callable[[Path], tuple[str, ...]]] = {
     "units --checkpoint": lambda path: ("units", NET, "--checkpoint", str(path), "--input", "3x8x8"),
     "lesion --checkpoint": lambda path: ("lesion", NET, "--checkpoint", str(path), *data(path)),
     "paths --checkpoint": lambda path: ("paths", NET, "--checkpoint", str(path), *data(path)),
+    "init --checkpoint": lambda path: ("init", str(path.parent), "--target", NET, "--checkpoint", str(path)),
     "measure --study": study,
 }
 
@@ -394,8 +395,11 @@ ALLOWED = {
         "LINES",
     ),
     *("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"),
+    *("RESBENCH_QUIET", "RESBENCH_VERBOSE", "NO_COLOR", "FORCE_COLOR", "TERM"),
+    "PYTHONPATH",
 }
-"""What resbench itself reads of the environment: places, the terminal's size, and whether it runs in an action."""
+"""What resbench itself reads of the environment: places, the terminal's size, whether it runs in an action, how much it
+says and in which colours; and what it hands on to the process in which `init` tries a network."""
 
 
 def test_no_secret_is_recorded(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

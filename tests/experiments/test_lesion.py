@@ -62,6 +62,22 @@ def test_single_deletion_equals_editing_the_network(member: Member) -> None:
     assert result["changes_shape"].tolist() == [False, False, True, False, False, True, False]
 
 
+def test_pair_deletion_equals_editing_the_network_twice(member: Member) -> None:
+    network = member.network
+    assert isinstance(network, ResidualNetwork)
+    result = lesion.pair_deletion(member)
+    pairs = [(i, j) for i in range(7) for j in range(7) if i < j]
+    assert result["pairs"].tolist() == [list(pair) for pair in pairs]
+    np.testing.assert_array_equal(result["wrong"][:8], lesion.single_deletion(member)["wrong"])
+    units = list(network.residual_units())
+    for row, chosen in enumerate(pairs, start=8):
+        for index in chosen:
+            network.units[index] = Deleted(units[index])
+        np.testing.assert_array_equal(result["wrong"][row], errors(network, member))
+        for index in chosen:
+            network.units[index] = units[index]
+
+
 def test_a_deletion_changes_the_logits(member: Member) -> None:
     """The lesion is one: on images where the whole network is sure, removing a unit moves the output."""
     parts = lesion.body(member.network)

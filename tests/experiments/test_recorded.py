@@ -165,14 +165,14 @@ def test_a_damaged_record_ends_the_run(place: Path) -> None:
 def test_which_lab_a_setting_gets(place: Path) -> None:
     record(place)
     run = Run([])
-    assert isinstance(run._lab(SETTING), RecordedLab)
-    assert isinstance(run._lab("cifar10"), RecordedLab), "nothing is recorded yet, and nothing could be measured here"
-    assert type(run._lab("imagenet")) is Lab
-    assert type(Run([], folders={SETTING: place})._lab(SETTING)) is Lab
+    assert isinstance(run.lab(SETTING), RecordedLab)
+    assert isinstance(run.lab("cifar10"), RecordedLab), "nothing is recorded yet, and nothing could be measured here"
+    assert type(run.lab("imagenet")) is Lab
+    assert type(Run([], folders={SETTING: place}).lab(SETTING)) is Lab
     shutil.rmtree(place / "resnet56")
     assert not has_evidence(place)
     with pytest.raises(NotMeasured, match="no trained networks for setting cifar10-public"):
-        Run([])._lab(SETTING).result(REQUEST)
+        Run([]).lab(SETTING).result(REQUEST)
 
 
 def test_the_committed_evidence_is_whole() -> None:

@@ -15,8 +15,11 @@ Run = Callable[..., tuple[int, str, str]]
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--fault", "shortcut-scald"], "no fault matches 'shortcut-scald'; nearest: shortcut-scaled"),
-        (["--fault", "paths-*", "--claims", "veit-23"], "no claim matches 'veit-23'; nearest: veit-23-modules"),
+        (["--fault", "shortcut-scald"], "--fault: no fault matches 'shortcut-scald'; nearest: shortcut-scaled"),
+        (
+            ["--fault", "paths-*", "--claims", "veit-23"],
+            "--claims: no claim matches 'veit-23'; nearest: veit-23-modules",
+        ),
     ],
 )
 def test_a_slip_is_one_line(run: Run, options: list[str], said: str) -> None:

@@ -10,7 +10,7 @@ from fake_rows import fake_row
 
 import resbench.survey.command as command
 from resbench.errors import UserError
-from resbench.survey.command import SurveyOptions, run_survey
+from resbench.survey.command import SurveyOptions, run_survey, summary
 from resbench.survey.selection import Family
 from resbench.survey.table import columns, read_table, write_table
 
@@ -32,7 +32,7 @@ def test_a_second_run_goes_on_where_the_first_was(
     out = tmp_path / "survey.csv"
     run_survey(SurveyOptions(("torchvision",), limit=1, out=out))
     assert [row["family"] for row in read_table(out)] == ["a"]
-    text = run_survey(SurveyOptions(("torchvision",), out=out))
+    text = summary(run_survey(SurveyOptions(("torchvision",), out=out)))
     rows = read_table(out)
     assert [row["family"] for row in rows] == ["a", "b", "c"]
     assert visits.read_text().split() == ["a", "b"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import http.server
 import os
-import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,16 +18,6 @@ from resbench.timing.asv_export import export
 from resbench.timing.asv_site import Site, publish
 
 pytest.importorskip("asv")
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-QUIET = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-)
 
 
 @pytest.fixture(scope="module")
@@ -58,12 +47,8 @@ def address(site: Site) -> Iterator[str]:
 
 
 @pytest.fixture
-def page(address: str) -> Iterator[Any]:
+def page(chromium: Any, address: str) -> Iterator[Any]:
     """A page of headless Chromium; whatever it asks of other hosts fails the test."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    browser_path = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    if browser_path is None:
-        pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is on PATH")
     foreign: list[str] = []
     errors: list[str] = []
 
@@ -74,14 +59,12 @@ def page(address: str) -> Iterator[Any]:
             foreign.append(route.request.url)
             route.abort()
 
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=browser_path, args=list(QUIET))
-        opened = browser.new_page(viewport={"width": 1280, "height": 900})
-        opened.set_default_timeout(10_000)
-        opened.route("**/*", only_the_site)
-        opened.on("pageerror", lambda error: errors.append(str(error)))
-        yield opened
-        browser.close()
+    opened = chromium.new_page(viewport={"width": 1280, "height": 900})
+    opened.set_default_timeout(10_000)
+    opened.route("**/*", only_the_site)
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    yield opened
+    opened.close()
     assert foreign == []
     assert errors == []
 

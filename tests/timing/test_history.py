@@ -137,7 +137,7 @@ def test_a_pinned_case_that_is_no_longer_measured_is_missing() -> None:
 
 
 def test_a_pin_of_another_machine() -> None:
-    with pytest.raises(UserError, match="no run is of the machine of 'release'"):
+    with pytest.raises(UserError, match="--pin release: no run is of its machine"):
         history(drifting(), pin=make_run("release", {PREACT: around(0.01)}, cpu="Intel Xeon"))
 
 

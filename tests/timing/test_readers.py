@@ -42,8 +42,9 @@ def write(path: Path, content: object) -> str:
     return str(path)
 
 
-def test_what_pytest_benchmark_writes(pytester: pytest.Pytester) -> None:
+def test_what_pytest_benchmark_writes(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     """The real tool: its times, a foreign benchmark under its own name, and a case of ours in ``extra_info``."""
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # it measures nothing in a worker
     record = make_record(PREACT, (0.01, 0.02))
     pytester.makepyfile(
         f"""

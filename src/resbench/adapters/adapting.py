@@ -36,7 +36,7 @@ def adapt(model: nn.Module, example_input: Tensor, *, units: Sequence[str] = ())
     Raises:
         CannotAdapt: the forward pass fails, a glob matches nothing, or no residual addition is found.
 
-    Example:
+    Examples:
         >>> units = adapt(torchvision.models.resnet18(), torch.randn(2, 3, 64, 64))
         >>> [unit.name for unit in units][:3]
         ['layer1.0', 'layer1.1', 'layer2.0']

@@ -46,7 +46,8 @@ def load_claims(files: Sequence[Path] | None = None) -> list[Claim]:
 
     The package's own must be those of ``claims.lock``: a tolerance that somebody, or a disk, changed is not judged by.
 
-    Raises: UserError at the first fault.
+    Raises:
+        UserError: a file has a fault; the first is named.
     """
     chosen: list[Traversable | Path] = list(_package_files() if files is None else files)
     owners: dict[str, str] = {}
@@ -140,7 +141,8 @@ def _choices(kind: type[Any], raw: Any, steps: list[str]) -> list[str]:
 def select(claims: Sequence[Claim], patterns: Sequence[str]) -> list[Claim]:
     """The claims whose id matches at least one of the globs, in catalogue order; all where there is no pattern.
 
-    Raises: UserError for a pattern that matches nothing.
+    Raises:
+        UserError: a pattern matches nothing.
     """
     ids = [claim.id for claim in claims]
     for pattern in patterns:
@@ -150,7 +152,11 @@ def select(claims: Sequence[Claim], patterns: Sequence[str]) -> list[Claim]:
 
 
 def find(claims: Sequence[Claim], id: str) -> Claim:
-    """The claim with this id.  Raises: UserError that names the nearest ids."""
+    """The claim with this id.
+
+    Raises:
+        UserError: there is none; the message has the nearest ids.
+    """
     for claim in claims:
         if claim.id == id:
             return claim
@@ -189,7 +195,8 @@ def catalogue_json(claims: Sequence[Claim]) -> list[dict[str, Any]]:
 def resolve_quantity(quantity: str) -> Callable[..., Any]:
     """The function that ``module.function`` of :mod:`resbench.experiments` names; imports that module.
 
-    Raises: UserError where there is none.
+    Raises:
+        UserError: there is none.
     """
     module_name, _, name = quantity.partition(".")
     package = importlib.import_module(_EXPERIMENTS)
@@ -208,7 +215,8 @@ def resolve_quantity(quantity: str) -> Callable[..., Any]:
 def check_quantities(claims: Sequence[Claim]) -> None:
     """Resolve every claim's quantities and their parameters' names; imports torch, hence apart from loading.
 
-    Raises: UserError that names the claim, at the first quantity that does not resolve.
+    Raises:
+        UserError: a quantity does not resolve; the first is named, with its claim.
     """
     for claim in claims:
         for index, expectation in enumerate(claim.expect):

@@ -104,6 +104,7 @@ class Order(_Struct, frozen=True, kw_only=True, tag="order", tag_field="op"):
 
 
 Comparator = Equals | Within | AtLeast | AtMost | Between | Monotone | Rank | Ratio | Order
+"""What a measured value must be; in the files a table whose ``op`` names the class."""
 
 
 class Source(_Struct, frozen=True, kw_only=True):

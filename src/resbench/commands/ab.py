@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from resbench.talking import note
+
 if TYPE_CHECKING:
     from resbench.timing.sides import Subject
     from resbench.timing.worker.case import Case
@@ -60,6 +62,7 @@ def ab(
     from resbench.progress import CountProgress
     from resbench.records.environment import environment
     from resbench.reports.ab import ab_annotations, ab_json, ab_markdown, ab_table
+    from resbench.reports.workflow_commands import append_summary
     from resbench.timing.ab import AbOptions, run_ab
     from resbench.timing.new_baseline import write_new_baseline
     from resbench.timing.sides import resolved
@@ -95,7 +98,8 @@ def ab(
     if os.environ.get("GITHUB_ACTIONS") == "true":
         print("\n".join(ab_annotations(rows)), file=sys.stderr)
         if os.environ.get("GITHUB_STEP_SUMMARY"):
-            _append(os.environ["GITHUB_STEP_SUMMARY"], ab_markdown(rows, *names, margin=options.margin))
+            parts = [ab_markdown(rows, *names, margin=options.margin)]
+            append_summary(os.environ["GITHUB_STEP_SUMMARY"], parts, "for lack of room: --format json has them")
     raise typer.Exit(_exit_code([(row.change.value, bool(row.missing[1])) for row in rows], strict=strict))
 
 
@@ -115,7 +119,7 @@ def _cases(
         raise UserError("--changed needs two revisions of this repository, or one and .: git tells what changed")
     sources = [path for subject in (base, head) for path in subject.side.paths]
     found = touched(cases, files, sources)
-    print(f"resbench: the change reaches {len(found)} of {len(cases)} cases", file=sys.stderr)
+    note(f"the change reaches {len(found)} of {len(cases)} cases")
     return found
 
 
@@ -138,13 +142,3 @@ def _exit_code(verdicts: list[tuple[str, bool]], *, strict: bool) -> int:
     """``verdicts``: with whether head is what lacks the case.  A case that only base lacks is new, not lost."""
     bad = {"SLOWER"} | ({"AMBIGUOUS", "FASTER", "MISSING"} if strict else set())
     return int(any(change in bad or (change == "MISSING" and head_lacks) for change, head_lacks in verdicts))
-
-
-def _append(path: str, text: str) -> None:
-    from resbench.errors import UserError
-
-    try:
-        with open(path, "a") as file:
-            file.write(text)
-    except OSError as error:
-        raise UserError(f"cannot write GITHUB_STEP_SUMMARY {path}: {error.strerror or error}") from error

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from resbench.talking import note
+
 if TYPE_CHECKING:
     from resbench.timing.record import TimingRun
     from resbench.timing.worker.case import Case
@@ -55,7 +57,7 @@ def bench(
     from resbench.timing.store import reserved
 
     if listed:
-        _list(select, tag, device)
+        _list(select, tag, device, format)
         return
     chosen = chosen_cases(select, tag, device)
     with reserved(save, force=force) if save else nullcontext():
@@ -95,7 +97,7 @@ def _measured(
         raise typer.Exit(130) from None
     run = collected.run(save or "this run")
     if save:
-        print(f"resbench: saved as {save_run(run, save, force=force)}", file=sys.stderr)
+        note(f"saved as {save_run(run, save, force=force)}")
     return run, not collected.errors
 
 
@@ -115,7 +117,7 @@ def chosen_cases(select: list[str] | None, tag: str | None, device: str, *, pres
     try:
         chosen = select_cases(select or (), tag if select or tag else default)
     except CaseError as error:
-        raise UserError(str(error)) from error
+        raise UserError(f"{'--set' if tag and not select else '--select'}: {error}") from error
     # A pattern means the cases of this device; a case's whole name says itself what it is measured on.
     chosen = [case for case in chosen if case.cuda == (device == "cuda") or case.key in (select or ()) or tag]
     if not chosen:
@@ -128,13 +130,19 @@ def chosen_cases(select: list[str] | None, tag: str | None, device: str, *, pres
     return chosen
 
 
-def _list(select: list[str] | None, tag: str | None, device: str) -> None:
+def _list(select: list[str] | None, tag: str | None, device: str, format: _Format) -> None:
+    """The cases that the options name, or the sets with their number of cases; every format but JSON is lines."""
+    import json
+
     from resbench.timing.worker.grid import TAGS, cases
 
     if select or tag:
-        print("\n".join(case.key for case in chosen_cases(select, tag, device, present=False)))
+        keys = [case.key for case in chosen_cases(select, tag, device, present=False)]
+        print(json.dumps(keys, indent=1) if format is _Format.json else "\n".join(keys))
     else:
-        print("\n".join(f"{name}: {len(cases(name))} cases" for name in TAGS))
+        sets = {name: len(cases(name)) for name in TAGS}
+        lines = [f"{name}: {number} cases" for name, number in sets.items()]
+        print(json.dumps(sets, indent=1) if format is _Format.json else "\n".join(lines))
 
 
 def _print(run: TimingRun, format: _Format) -> None:

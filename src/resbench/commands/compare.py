@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from resbench.commands import completing
+
 __all__ = ["compare"]
 
 
@@ -23,6 +25,7 @@ def compare(
         typer.Argument(
             metavar="RUN...",
             help="Two or more: names of saved runs or baselines, or files of resbench, pytest-benchmark or asv.",
+            autocompletion=completing.runs,
         ),
     ],
     across_machines: Annotated[

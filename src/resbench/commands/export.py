@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from resbench.commands import completing
+from resbench.commands.frame import App
 from resbench.errors import UserError
+from resbench.talking import note
 
 __all__ = ["export_app"]
 
-export_app = typer.Typer(
-    help="Timing runs as asv's results, and asv's site.", no_args_is_help=True, rich_markup_mode=None
+export_app = App(
+    help="""Timing runs as asv's results, and asv's site.
+
+    Example: resbench export site
+    """
 )
+
+
+class _Format(StrEnum):
+    table = "table"
+    json = "json"
+
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="asv's settings.")]
 CONFIG = Path("asv.conf.json")
@@ -22,7 +34,13 @@ CONFIG = Path("asv.conf.json")
 
 @export_app.command("asv")
 def export_asv(
-    runs: Annotated[list[str] | None, typer.Argument(help="Saved runs, or paths; all saved runs if none.")] = None,
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Saved runs, or paths; all saved runs if none.",
+            autocompletion=completing.runs,
+        ),
+    ] = None,
     results: Annotated[
         Path | None, typer.Option("--results", help="The folder of results; that of asv's settings by default.")
     ] = None,
@@ -53,11 +71,14 @@ def export_asv(
         print(path)
     for cases, what in ((done.missing, "without samples"), (done.unhealthy, "measured while the machine was not fit")):
         if cases:
-            print(f"resbench: {len(cases)} cases {what}, exported as such: {', '.join(cases[:3])} ...", file=sys.stderr)
+            note(f"{len(cases)} cases {what}, exported as such: {', '.join(cases[:3])} ...")
 
 
 @export_app.command("check")
-def export_check(config: ConfigOption = CONFIG) -> None:
+def export_check(
+    config: ConfigOption = CONFIG,
+    format: Annotated[_Format, typer.Option("--format", help="How to print.")] = _Format.table,
+) -> None:
     """Find what asv would leave out of its site without a word.  Exit code 2: something was found.
 
     Example: resbench export check
@@ -65,11 +86,14 @@ def export_check(config: ConfigOption = CONFIG) -> None:
     from resbench.timing.asv_check import check, read_config
 
     problems = check(read_config(config))
-    for problem in problems:
-        print(problem)
+    if format is _Format.json:
+        import json
+
+        print(json.dumps({"problems": list(map(str, problems))}, indent=1))
+    else:
+        print("\n".join(map(str, problems)) or "asv will show all results")
     if problems:
         raise typer.Exit(2)
-    print("asv will show all results")
 
 
 @export_app.command("site")
@@ -84,7 +108,7 @@ def export_site(config: ConfigOption = CONFIG) -> None:
     site = publish(read_config(config))
     print(f"{site.folder}: {site.graphs} of {site.benchmarks} benchmarks have points; regressions: {site.regressions}")
     for address in site.online:
-        print(f"resbench: the page still fetches {address}", file=sys.stderr)
+        note(f"the page still fetches {address}")
     print("To look at it: asv preview")
 
 
@@ -119,10 +143,10 @@ def export_history(
     try:
         cases = matching(select or HISTORY, tag)
     except CaseError as error:
-        raise UserError(str(error)) from None
+        raise UserError(f"--select: {error}") from None
     options = PastOptions(rounds, seconds)
     about = options.about(len(cases), len(commits)) / 60
-    print(f"{len(commits)} commits, {len(cases)} cases, {rounds} rounds: about {about:.0f} minutes", file=sys.stderr)
+    note(f"{len(commits)} commits, {len(cases)} cases, {rounds} rounds: about {about:.0f} minutes", prefix="")
     if plan:
         print("\n".join([*(commit[:9] for commit in commits), *(case.key for case in cases)]))
         return
@@ -131,4 +155,4 @@ def export_history(
     for path in done.files:
         print(path)
     for line in not_everywhere(runs):
-        print(f"resbench: {line}", file=sys.stderr)
+        note(line)

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from resbench.commands import completing
+
 __all__ = ["faults"]
 
 
@@ -18,7 +20,13 @@ class FaultsFormat(StrEnum):
 
 def faults(
     fault: Annotated[
-        list[str] | None, typer.Option("--fault", metavar="NAME", help="Only these, with * and ?; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--fault",
+            metavar="NAME",
+            help="Only these, with * and ?; may be repeated.",
+            autocompletion=completing.faults,
+        ),
     ] = None,
     claims: Annotated[
         list[str] | None,
@@ -26,6 +34,7 @@ def faults(
             "--claims",
             metavar="GLOB",
             help="Judge these claims (ID or ID@SETTING) under every fault, '*' for all; not those that each names.",
+            autocompletion=completing.claims,
         ),
     ] = None,
     jobs: Annotated[
@@ -53,11 +62,12 @@ def faults(
     from resbench.faults.run import run_faults
     from resbench.faults.selection import select_faults
     from resbench.progress import CountProgress
-    from resbench.reports.faults import faults_json, faults_table, list_of_faults
+    from resbench.reports.faults import faults_json, faults_table, list_json, list_of_faults
 
     chosen = select_faults(ALL, fault or ())
     if list:
-        print(list_of_faults(chosen, width=terminal_width()))
+        as_json = format is FaultsFormat.json
+        print(list_json(chosen) if as_json else list_of_faults(chosen, width=terminal_width()))
         return
     try:
         with CountProgress(len(chosen)) as progress:

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from resbench.commands import completing
+
 __all__ = ["history"]
 
 
@@ -24,7 +26,13 @@ def history(
         list[str] | None, typer.Option("--select", metavar="GLOB", help="Only these cases; may be repeated.")
     ] = None,
     pin: Annotated[
-        str, typer.Option("--pin", metavar="RUN", help="Also compare the newest records with this run or baseline.")
+        str,
+        typer.Option(
+            "--pin",
+            metavar="RUN",
+            help="Also compare the newest records with this run or baseline.",
+            autocompletion=completing.runs,
+        ),
     ] = "",
     margin: Annotated[float, typer.Option("--margin", metavar="PERCENT", help="Smaller changes are none.")] = 5.0,
     format: Annotated[_Format, typer.Option("--format", help="How to print.")] = _Format.table,
@@ -46,7 +54,7 @@ def history(
     from resbench.timing.readers import read
 
     if not 0 < margin < 100:
-        raise UserError(f"a margin of {margin:g} % is none: choose one above 0 and below 100")
+        raise UserError(f"--margin {margin:g}: choose one above 0 and below 100")
     pinned = read(pin) if pin else None
     found = history_of(runs_in(folder), select=tuple(select or ()), pin=pinned, margin=margin / 100)
     print(history_json(found) if format is _Format.json else history_table(found, width=terminal_width()))

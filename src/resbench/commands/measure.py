@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from resbench.commands import completing
 from resbench.commands.target_options import Data, Device, Download
 from resbench.errors import UserError
 
@@ -21,11 +22,22 @@ def measure(
         Path | None, typer.Option("--study", metavar="FILE", help="A TOML file: networks that others trained.")
     ] = None,
     setting: Annotated[
-        str, typer.Option("--setting", metavar="NAME", help="Train the papers' networks: cifar10 or cifar10-short.")
+        str,
+        typer.Option(
+            "--setting",
+            metavar="NAME",
+            help="Train the papers' networks: cifar10 or cifar10-short.",
+            autocompletion=completing.own_settings,
+        ),
     ] = "",
     select: Annotated[
         list[str] | None,
-        typer.Option("--select", metavar="GLOB", help="NETWORK or NETWORK/EXPERIMENT, with * and ?; may be repeated."),
+        typer.Option(
+            "--select",
+            metavar="GLOB",
+            help="NETWORK or NETWORK/EXPERIMENT, with * and ?; may be repeated.",
+            autocompletion=completing.experiments,
+        ),
     ] = None,
     seeds: Annotated[
         int | None, typer.Option("--seeds", min=1, help="Networks of each recipe (seeds 1, 2, ...); 1 if not given.")

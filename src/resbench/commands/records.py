@@ -4,20 +4,33 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from resbench.commands.frame import App
 from resbench.errors import UserError
+from resbench.talking import note
 
 if TYPE_CHECKING:
     from resbench.records.stores import Item
 
 __all__ = ["records_app"]
 
-records_app = typer.Typer(
-    help="Recorded evidence, seeds and timing runs: check, merge, compare.", no_args_is_help=True, rich_markup_mode=None
+records_app = App(
+    help="""Recorded evidence, seeds and timing runs: check, merge, compare.
+
+    Example: resbench records verify baselines
+    """
 )
+
+
+class _Format(StrEnum):
+    table = "table"
+    json = "json"
+
+
+_FormatOption = Annotated[_Format, typer.Option("--format", help="How to print.")]
 
 
 class _Prefer(StrEnum):
@@ -28,6 +41,7 @@ class _Prefer(StrEnum):
 @records_app.command("verify")
 def records_verify(
     folder: Annotated[Path | None, typer.Argument(help="All below it; the committed evidence if not given.")] = None,
+    format: _FormatOption = _Format.table,
 ) -> None:
     """Read every record and check its schema, digest and place, and checkpoints against their hashes.
 
@@ -38,10 +52,12 @@ def records_verify(
     from resbench.records.places import baselines
     from resbench.records.verifying import verify
 
-    found = verify(folder or baselines())
-    for line in found.wrong:
-        print(line)
-    print(found.summary)
+    root = folder or baselines()
+    found = verify(root)
+    if format is _Format.json:
+        _print_json({"folder": str(root), "wrong": list(found.wrong), "summary": found.summary})
+    else:
+        print("\n".join([*found.wrong, found.summary]))
     raise typer.Exit(1 if found.wrong else 0)
 
 
@@ -52,6 +68,7 @@ def records_merge(
     prefer: Annotated[
         _Prefer | None, typer.Option("--prefer", help="Where results differ; refused if not given.")
     ] = None,
+    format: _FormatOption = _Format.table,
 ) -> None:
     """Put the records of several stores into one.
 
@@ -64,7 +81,11 @@ def records_merge(
 
     done = merge(stores, out, None if prefer is None else prefer.value)
     for line in done.unlike:
-        typer.echo(f"resbench: {line}", err=True)
+        note(line)
+    if format is _Format.json:
+        names = {name: getattr(done, name) for name in ("written", "kept", "twice", "preferred", "unlike")}
+        _print_json({"out": str(out), **names})
+        return
     text = f"{len(done.written)} written to {out}, {len(done.kept)} were there"
     text += f", {len(done.twice)} in several stores with the same result" if done.twice else ""
     print(text + (f", {len(done.preferred)} chosen ({prefer})" if done.preferred else ""))
@@ -74,6 +95,7 @@ def records_merge(
 def records_diff(
     first: Annotated[Path, typer.Argument(help="A folder of records, or one record.")],
     second: Annotated[Path, typer.Argument(help="Another.")],
+    format: _FormatOption = _Format.table,
 ) -> None:
     """What differs between two stores, or two records, in words and numbers.
 
@@ -90,28 +112,44 @@ def records_diff(
         if len(mine) > 1 or len(yours) > 1:
             raise UserError("a file of all seeds is compared within its folder: give the folders")
         yours = dict(zip(mine, yours.values(), strict=True))
-    differing = [name for name in sorted({*mine, *yours}) if _told(name, mine.get(name), yours.get(name))]
-    same = len({*mine, *yours}) - len(differing)
-    print(f"{same} the same, {len(differing)} not")
+    names = sorted({*mine, *yours})
+    differing = [found for name in names if (found := _difference(name, mine.get(name), yours.get(name))) is not None]
+    same = len(names) - len(differing)
+    if format is _Format.json:
+        _print_json({"same": same, "different": differing})
+    else:
+        print("\n".join([*map(_told, differing), f"{same} the same, {len(differing)} not"]))
     raise typer.Exit(1 if differing else 0)
 
 
-def _told(name: str, mine: Item | None, yours: Item | None) -> bool:
-    """Print what differs of one record; whether anything does that is a result."""
+def _difference(name: str, mine: Item | None, yours: Item | None) -> dict[str, Any] | None:
+    """What differs of one record; None where nothing does that is a result."""
     from resbench.records.comparing import differences, provenance
 
     if mine is None or yours is None:
-        print(f"{name}: only in the {'second' if mine is None else 'first'}")
-        return True
+        where = "second" if mine is None else "first"
+        return {"name": name, "only_in": where, "differences": [], "provenance": []}
     found = differences(mine.record, yours.record)
-    if found:
-        print("\n  ".join([f"{name}:", *found, *provenance(mine.record, yours.record)]))
-    return bool(found)
+    told = list(provenance(mine.record, yours.record)) if found else []
+    return {"name": name, "only_in": None, "differences": list(found), "provenance": told} if found else None
+
+
+def _told(difference: dict[str, Any]) -> str:
+    if difference["only_in"]:
+        return f"{difference['name']}: only in the {difference['only_in']}"
+    return "\n  ".join([f"{difference['name']}:", *difference["differences"], *difference["provenance"]])
+
+
+def _print_json(content: dict[str, Any]) -> None:
+    import json
+
+    print(json.dumps(content, indent=1))
 
 
 @records_app.command("migrate")
 def records_migrate(
     folder: Annotated[Path | None, typer.Argument(help="All below it; the committed evidence if not given.")] = None,
+    format: _FormatOption = _Format.table,
 ) -> None:
     """Write files of older schemas as the present ones; what they say stays the same.
 
@@ -123,4 +161,7 @@ def records_migrate(
     from resbench.records.verifying import migrate
 
     done = migrate(folder or baselines())
+    if format is _Format.json:
+        _print_json({"done": done})
+        return
     print("\n".join(done) or "nothing to do: all is of the present schemas")

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from resbench.commands import completing
+
 __all__ = [
     "Checkpoint",
     "Data",
@@ -24,16 +26,37 @@ __all__ = [
 
 _KINDS = "MODULE:CALLABLE, a zoo name, torchvision:NAME, timm:NAME, transformers:NAME."
 
-Model = Annotated[str, typer.Argument(help=_KINDS)]
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help=_KINDS,
+        autocompletion=completing.models,
+    ),
+]
 
-Target = Annotated[str, typer.Option("--target", metavar="MODEL", help=f"Judge your own network: {_KINDS}")]
+Target = Annotated[
+    str,
+    typer.Option(
+        "--target",
+        metavar="MODEL",
+        help=f"Judge your own network: {_KINDS}",
+        autocompletion=completing.models,
+    ),
+]
 
 Checkpoint = Annotated[
     Path | None, typer.Option("--checkpoint", help="The network's weights: safetensors, or a saved state_dict.")
 ]
 
 Data = Annotated[
-    str, typer.Option("--data", metavar="SPEC", help="digits, cifar10:ROOT, imagefolder:ROOT or npz:FILE.")
+    str,
+    typer.Option(
+        "--data",
+        metavar="SPEC",
+        help="digits, cifar10:ROOT, imagefolder:ROOT or npz:FILE.",
+        autocompletion=completing.data,
+    ),
 ]
 
 Download = Annotated[bool, typer.Option("--download", help="Let torchvision fetch CIFAR-10 if ROOT lacks it (170 MB).")]
@@ -59,4 +82,11 @@ Survival = Annotated[
     str, typer.Option("--survival", metavar="SCHEDULE", help="linear:0.5, uniform:0.8, or P1,P2,... for every unit.")
 ]
 
-Device = Annotated[str, typer.Option("--device", help="Where it runs.")]
+Device = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        help="Where it runs.",
+        autocompletion=completing.devices,
+    ),
+]

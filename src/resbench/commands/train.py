@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from resbench.commands import completing
 from resbench.commands.target_options import Data, Device, Download
 from resbench.errors import UserError
 
@@ -18,9 +19,21 @@ _INTERRUPTED = 130
 
 def train(
     setting: Annotated[
-        str, typer.Option("--setting", help="Whose networks: digits, cifar10 or cifar10-short; digits if not given.")
+        str,
+        typer.Option(
+            "--setting",
+            help="Whose networks: digits, cifar10 or cifar10-short; digits if not given.",
+            autocompletion=completing.own_settings,
+        ),
     ] = "",
-    network: Annotated[list[str] | None, typer.Option("--network", help="Only this one; may be repeated.")] = None,
+    network: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--network",
+            help="Only this one; may be repeated.",
+            autocompletion=completing.networks,
+        ),
+    ] = None,
     seed: Annotated[
         list[int] | None,
         typer.Option("--seed", min=0, help="May be repeated; 0 if not given, of the papers' networks 1."),

@@ -31,6 +31,7 @@ __all__ = ["COSTS", "Lab", "Listener", "TargetLab", "measured", "workers"]
 _HOMES: Mapping[str, str] = {
     "single_deletion": "lesion",
     "multiple_deletion": "lesion",
+    "pair_deletion": "lesion",
     "reordering": "lesion",
     "duplication": "lesion",
     "evaluation": "evaluation",
@@ -43,6 +44,7 @@ _HOMES: Mapping[str, str] = {
 
 COSTS: Mapping[str, float] = {
     "multiple_deletion": 20.0,
+    "pair_deletion": 20.0,
     "reordering": 15.0,
     "single_deletion": 6.0,
     "duplication": 4.0,

@@ -20,7 +20,7 @@ from resbench.errors import NotMeasured
 from resbench.experiments.lesion_target import TargetBody, tested_images
 from resbench.lesions.engine import predict
 from resbench.lesions.executable import Executable
-from resbench.lesions.plans import Plan, deleted, duplicated, random_orders, random_subsets, reordered, whole
+from resbench.lesions.plans import Plan, deleted, duplicated, pairs, random_orders, random_subsets, reordered, whole
 from resbench.lesions.trie import Step as LesionStep
 from resbench.networks.residual import PlainNetwork, ResidualNetwork
 from resbench.networks.units import ComposedUnit
@@ -36,6 +36,7 @@ __all__ = [
     "deletion_plans",
     "duplication",
     "multiple_deletion",
+    "pair_deletion",
     "prepared",
     "reordering",
     "single_deletion",
@@ -203,6 +204,22 @@ def single_deletion(member: Member | UserMember) -> dict[str, Any]:
     return {"wrong": parts.wrong(deletion_plans(parts), data), **parts.describe()}
 
 
+def pair_deletion(member: Member | UserMember) -> dict[str, Any]:
+    """Delete every two of the tested steps.
+
+    Returns ``wrong``: booleans ``(1 + steps + pairs, images)``, the whole network, each step alone, each pair;
+    ``pairs``: ints ``(pairs, 2)``, positions among the tested steps.
+    """
+    parts, data = prepared(member)
+    tested = parts.tested
+    chosen = pairs(range(len(tested)))
+    both = [deleted(parts.count, [tested[i], tested[j]]) for i, j in chosen]
+    return {
+        "wrong": parts.wrong([*deletion_plans(parts), *both], data),
+        "pairs": np.array(chosen, dtype=np.int64).reshape(-1, 2),
+    }
+
+
 def deletion_plans(parts: Lesionable) -> list[Plan]:
     """The whole network, and each step deleted in turn."""
     return [whole(parts.count), *(deleted(parts.count, [index]) for index in parts.tested)]
@@ -229,10 +246,10 @@ def reordering(member: Member | UserMember) -> dict[str, Any]:
     from scipy.stats import kendalltau
 
     parts, data = _prepared_for_draws(member)
-    pairs = parts.pairs
-    if not pairs:
+    exchangeable = parts.pairs
+    if not exchangeable:
         raise NotMeasured("no two units beyond the first of a stage can be exchanged")
-    drawn = random_orders(parts.count, pairs, SWAPS, ORDERS, np.random.default_rng(43))
+    drawn = random_orders(parts.count, exchangeable, SWAPS, ORDERS, np.random.default_rng(43))
     tau = [float(kendalltau(range(len(order)), order).statistic) for _, order in drawn]
     plans = [reordered(order) for _, order in drawn]
     swaps = np.array([count for count, _ in drawn])

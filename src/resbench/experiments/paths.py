@@ -23,7 +23,9 @@ __all__ = [
     "decay_rate",
     "effective_range",
     "effective_share",
+    "gradient_shares",
     "line",
+    "log_gradients",
     "mean_length",
     "resampled_means",
     "share_over",
@@ -32,7 +34,7 @@ __all__ = [
 Floats = NDArray[np.float64]
 
 
-def _log_gradients(result: Result) -> Floats:
+def log_gradients(result: Result) -> Floats:
     """``log g(k)``, ``(1 + replicates, 1 + n)``, averaged over the members' logarithms.
 
     Lengths whose gradient underflows to zero have no logarithm and are cut, with all longer ones.
@@ -80,10 +82,10 @@ def _units(result: Result) -> int:
     return len(np.asarray(result[0]["norms"])) - 1
 
 
-def _shares(result: Result) -> Floats:
+def gradient_shares(result: Result) -> Floats:
     """Share of the gradient that the paths of each length carry, ``(1 + replicates, lengths)``."""
     n = _units(result)
-    logs = _log_gradients(result)
+    logs = log_gradients(result)
     counts = np.array([math.log(math.comb(n, k)) for k in range(logs.shape[1])])
     total = logs + counts
     shares = np.exp(total - total.max(1, keepdims=True))
@@ -103,37 +105,37 @@ def _method(result: Result) -> str:
 @reads(("path_gradients", "network"))
 def decay_fit(result: Result, *, network: str) -> Measurement:
     """R^2 of the straight line through ``log g(k)``: 1 is an exactly exponential decay."""
-    slope, explained = line(_log_gradients(result))
+    slope, explained = line(log_gradients(result))
     return _scalar(explained, result, f"slope {slope[0]:+.3f} a unit")
 
 
 @reads(("path_gradients", "network"))
 def decay_rate(result: Result, *, network: str) -> Measurement:
     """The factor ``r`` by which one more unit changes a path's gradient: the slope of ``log g(k)``, as ``exp``."""
-    return _scalar(np.exp(line(_log_gradients(result))[0]), result)
+    return _scalar(np.exp(line(log_gradients(result))[0]), result)
 
 
 @reads(("path_gradients", "network"))
 def effective_share(result: Result, *, network: str, low: int, high: int) -> Measurement:
     """Share of the gradient carried by paths through ``low`` to ``high`` units, percent."""
-    return _scalar(100.0 * _shares(result)[:, low : high + 1].sum(1), result)
+    return _scalar(100.0 * gradient_shares(result)[:, low : high + 1].sum(1), result)
 
 
 @reads(("path_gradients", "network"))
 def share_over(result: Result, *, network: str, length: int) -> Measurement:
     """Share of the gradient carried by paths through more than ``length`` units, percent."""
-    return _scalar(100.0 * _shares(result)[:, length + 1 :].sum(1), result)
+    return _scalar(100.0 * gradient_shares(result)[:, length + 1 :].sum(1), result)
 
 
 @reads(("path_gradients", "network"))
 def mean_length(result: Result, *, network: str) -> Measurement:
     """Mean length of the paths that carry the gradient, units, weighted by what they carry."""
-    shares = _shares(result)
+    shares = gradient_shares(result)
     return _scalar(shares @ np.arange(shares.shape[1]), result, f"the mean path passes {_units(result) / 2} units")
 
 
 @reads(("path_gradients", "network"))
 def effective_range(result: Result, *, network: str) -> Measurement:
     """The lengths between the 2.5 % and the 97.5 % point of the gradient: ``[low, high]`` units."""
-    rows = [list(central_range(row)) for row in _shares(result).tolist()]
+    rows = [list(central_range(row)) for row in gradient_shares(result).tolist()]
     return Measurement(rows[0], replicates=rows[1:], method=_method(result))

@@ -178,7 +178,7 @@ def first_entry_only() -> Injected:
 
 def best_check_decides() -> Injected:
     """Of a claim's checks the best decides, not the worst."""
-    return replaced(judge, "_WORST_FIRST", judge._WORST_FIRST[::-1])
+    return replaced(judge, "WORST_FIRST", judge.WORST_FIRST[::-1])
 
 
 def exceptions_are_gaps() -> Injected:

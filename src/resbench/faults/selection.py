@@ -24,7 +24,7 @@ def select_faults(faults: Sequence[Fault], patterns: Sequence[str]) -> list[Faul
     names = [fault.name for fault in faults]
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
-            raise UserError(f"no fault matches '{pattern}'; {_nearest(pattern, names, 'the names')}")
+            raise UserError(f"--fault: no fault matches '{pattern}'; {_nearest(pattern, names, 'the names')}")
     return [fault for fault in faults if not patterns or any(fnmatchcase(fault.name, each) for each in patterns)]
 
 
@@ -48,7 +48,7 @@ def select_items(items: Sequence[Item], patterns: Sequence[str]) -> list[Item]:
     for pattern in patterns:
         if not matching(items, [pattern]):
             known = [item.id if "@" in pattern else item.claim.id for item in items]
-            raise UserError(f"no claim matches '{pattern}'; {_nearest(pattern, known, 'the ids')}")
+            raise UserError(f"--claims: no claim matches '{pattern}'; {_nearest(pattern, known, 'the ids')}")
     return matching(items, patterns)
 
 

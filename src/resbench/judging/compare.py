@@ -23,6 +23,7 @@ from typing import Any
 
 from resbench.claims.model import Comparator, Equals, Order, Rank, Ratio
 from resbench.judging.entries import entry_intervals, statistic_intervals
+from resbench.judging.margins import Margin, margin_of
 from resbench.judging.statistic import Numbers, labels, numbers_of, regions, same_shape, statistics
 from resbench.judging.values import Unjudgeable, equal, expected_text, has_words, literal, number, plain, short, shown
 from resbench.records.measurement import Measurement
@@ -50,7 +51,7 @@ class Judgement:
     """One comparison.
 
     ``measured`` is ready for JSON: the value, or the statistic itself for a rank correlation or a ratio.
-    ``interval`` is that of the statistic that decided: of a list, the element that is worst placed.
+    ``interval`` and ``margin`` are those of the statistic that decided: of a list, the element that is worst placed.
     """
 
     status: Status
@@ -58,6 +59,7 @@ class Judgement:
     expected: str
     interval: tuple[float, float] | None
     message: str
+    margin: Margin | None = None
 
 
 def compare(comparator: Comparator, measurement: Measurement) -> Judgement:
@@ -190,18 +192,20 @@ def _decide(
     comparator: Comparator, measured: Any, points: Sequence[Fraction], intervals: Sequence[_Interval] | None
 ) -> Judgement:
     """The worst of the statistics decides; among equals the one nearest to its bound, or furthest across it."""
-    ranked = []
-    for index, region in enumerate(regions(comparator, len(points))):
+    ranked, wanted = [], regions(comparator, len(points))
+    for index, region in enumerate(wanted):
         point = points[index]
         low, high = intervals[index] if intervals else (point, point)
         low, high = min(low, point), max(high, point)  # where resampling is biased, the point must agree as well
         outside, inside = region.excludes(low, high), region.contains(low, high)
-        ranked.append((not outside, inside, region.room(low, high), index))
-    clear, inside, _, index = min(ranked)
+        ranked.append((not outside, inside, region.room(low, high), index, low, high))
+    clear, inside, _, index, low, high = min(ranked)
     status = Status.HOLDS if inside else Status.INCONCLUSIVE if clear else Status.VIOLATED
     interval = (float(intervals[index][0]), float(intervals[index][1])) if intervals else None
     message = _sentence(comparator, measured, status, index, points, interval)
-    return Judgement(status, measured, expected_text(comparator), interval, message)
+    spread, ratio = intervals[index] if intervals else None, isinstance(comparator, Ratio)
+    margin = margin_of(wanted[index], low, high, spread, ratio=ratio)
+    return Judgement(status, measured, expected_text(comparator), interval, message, margin)
 
 
 def _sentence(

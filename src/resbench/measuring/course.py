@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from resbench.records.evidence import Made, Subject, read_evidence, write
 from resbench.records.partial import source_fingerprint
 from resbench.records.results import Request, Result
 from resbench.records.versions import VERSIONS
+from resbench.talking import note
 
 __all__ = ["Course", "Stopped", "current", "duration"]
 
@@ -65,7 +65,7 @@ class Course:
 
     def say(self, network: str, text: str) -> None:
         """``resbench: 3/25 resnet56 single_deletion: about 20 s`` on standard error."""
-        print(f"resbench: {self.done + self.kept}/{self.total} {network}{text}", file=sys.stderr, flush=True)
+        note(f"{self.done + self.kept}/{self.total} {network}{text}")
 
     def measure(
         self,

@@ -17,6 +17,7 @@ from resbench.judge import Status, Verdict
 from resbench.plan import Item
 from resbench.records.places import baselines
 from resbench.records.results import Request
+from resbench.talking import note
 
 __all__ = ["Refresh", "Stale", "judge_refreshed", "refresh"]
 
@@ -54,14 +55,14 @@ def judge_refreshed(items: Sequence[Item], judged: Judged, options: Refresh) -> 
         for index, verdict in zip(again, fresh, strict=True):
             verdicts[index] = verdict
     if not tried:
-        print("resbench: nothing is stale", file=sys.stderr)
+        note("nothing is stale")
     return verdicts
 
 
 def _attempted(setting: str, stale: Sequence[Request], options: Refresh) -> bool:
     names = ", ".join(sorted(f"{request.network}/{request.experiment}" for request in stale))
     try:
-        print(f"resbench: refreshed {setting}: {refresh(setting, stale, options)}", file=sys.stderr)
+        note(f"refreshed {setting}: {refresh(setting, stale, options)}")
     except (UserError, NotMeasured) as reason:
         print(f"resbench: not refreshed: {setting} ({names}): {reason}", file=sys.stderr)
         return False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from resbench.records.evidence import Subject
 from resbench.records.locking import Held, held
 from resbench.records.places import baselines
 from resbench.records.results import Request
+from resbench.talking import note
 
 if TYPE_CHECKING:
     from resbench.targets.target import UserTarget
@@ -104,7 +104,7 @@ def _subject(study: Study, network: StudyNetwork, options: MeasureOptions) -> tu
     if not described.data:
         raise UserError("the study names no data: give --data (cifar10:ROOT, imagefolder:ROOT or npz:FILE)")
     target = load_target(described)
-    print(f"resbench: {network.name}: {target}", file=sys.stderr)
+    note(f"{network.name}: {target}")
     assert described.checkpoint is not None
     assert target.data is not None
     subject = Subject(

@@ -53,7 +53,7 @@ def check_training(setting: str, precision: str = "float32", data: str | None = 
     from resbench.training.papers import PRECISIONS
 
     if setting not in TRAINED:
-        raise UserError(f"no setting {setting!r} of the papers; there are {' and '.join(TRAINED)}")
+        raise UserError(f"--setting: no setting {setting!r} of the papers; there are {' and '.join(TRAINED)}")
     if precision not in PRECISIONS:
         raise UserError(f"--precision {precision}: one of {', '.join(PRECISIONS)}")
     if data == "":
@@ -298,7 +298,7 @@ def memory_errors(network: str, recipe: Recipe, device: str) -> Iterator[None]:
     except (torch.cuda.OutOfMemoryError, MemoryError) as error:
         raise UserError(
             f"{network}: out of memory on {device} with batches of {recipe.batch} images; free memory or use another "
-            "device (the batch belongs to the recipe and is not changed)"
+            "--device (the batch belongs to the recipe and is not changed)"
         ) from error
 
 

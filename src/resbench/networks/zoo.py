@@ -81,7 +81,11 @@ def names() -> list[str]:
 
 
 def describe(name: str) -> Description:
-    """What the network of this name is.  Raises: UserError that names the nearest network."""
+    """What the network of this name is.
+
+    Raises:
+        UserError: no network has this name; the message has the nearest.
+    """
     entry = _entry(name)
     spec = entry.spec
     side = 224 if isinstance(spec, NetworkSpec) and spec.stem == "imagenet" else 32

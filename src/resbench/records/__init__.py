@@ -24,6 +24,8 @@ cache: ``partial/``, ``lesions/``      none: of one         one lock a result   
 ``survey.csv``                         its columns          `survey`                      exit 2
 ``claims/claims.lock`` (the package)   1                    nobody: a person writes it    exit 2
 asv's results                          asv's                ``.lock`` in their folder     exit 2
+``verdicts.json`` of `check --out`     1                    written whole                 `diff`, `badge`, `check
+                                                                                          --since`: exit 2
 reports, figures, benchmarks' results  -                    written whole, not read       -
 =====================================  ===================  ============================  ==========================
 

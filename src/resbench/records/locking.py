@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime
 import os
 import platform
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from resbench.errors import UserError
+from resbench.talking import note
 
 __all__ = ["FOLDER", "Held", "held", "locked"]
 
@@ -91,7 +91,7 @@ def _acquire(lock: FileLock, wait: float, path: Path, holder: Path) -> None:
         if wait <= 0:
             raise
         by = _who(holder) or "another process"
-        print(f"resbench: waiting for {by}, which holds {path}", file=sys.stderr, flush=True)
+        note(f"waiting for {by}, which holds {path}")
         lock.acquire(timeout=wait)
 
 

@@ -116,6 +116,12 @@ class PartialResults:
         """Forget everything: the run is complete."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    def forget_others(self) -> None:
+        """Forget what was measured by other code or of other checkpoints."""
+        for other in self._folder.parent.glob("*"):
+            if other != self._folder:
+                shutil.rmtree(other, ignore_errors=True)
+
     def _path(self, request: Request) -> Path:
         return self._folder / f"{request.experiment}--{request.network}.npz"
 

@@ -9,7 +9,10 @@ from pathlib import Path
 
 from resbench.errors import UserError
 
-__all__ = ["baselines", "check_writable", "inside", "partial_measurements", "write_atomically"]
+__all__ = ["baselines", "check_writable", "inside", "partial_measurements", "up_to_repository", "write_atomically"]
+
+_MARKS = (".git", ".hg", ".jj")
+"""What the folder of a repository contains."""
 
 
 def baselines() -> Path:
@@ -27,6 +30,16 @@ def partial_measurements() -> Path:
     if chosen:
         return Path(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "resbench"
+
+
+def up_to_repository(start: Path) -> list[Path]:
+    """``start`` and the folders above it, up to that of the repository.
+
+    Outside a repository only ``start`` itself: what others left in a shared folder is not the user's.
+    """
+    folders = [start.resolve(), *start.resolve().parents]
+    root = next((index for index, folder in enumerate(folders) if any((folder / mark).exists() for mark in _MARKS)), 0)
+    return folders[: root + 1]
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -22,12 +22,11 @@ from typing import Any
 import msgspec
 
 from resbench.errors import UserError
+from resbench.records.places import up_to_repository
 
 __all__ = ["NAME", "Waiver", "chosen_waivers", "find_waivers", "read_waivers", "today"]
 
 NAME = "waivers.toml"
-_MARKS = (".git", ".hg", ".jj")
-"""What the folder of a repository contains."""
 
 
 class Waiver(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -74,9 +73,7 @@ def find_waivers(start: Path) -> Path | None:
 
     Outside a repository only ``start`` itself is looked at: what others left in a shared folder is not the user's.
     """
-    folders = [start.resolve(), *start.resolve().parents]
-    root = next((index for index, folder in enumerate(folders) if any((folder / mark).exists() for mark in _MARKS)), 0)
-    return next((folder / NAME for folder in folders[: root + 1] if (folder / NAME).is_file()), None)
+    return next((folder / NAME for folder in up_to_repository(start) if (folder / NAME).is_file()), None)
 
 
 def read_waivers(path: Path) -> list[Waiver]:

@@ -12,7 +12,8 @@ import msgspec
 
 from resbench.reports.escaping import code, md
 from resbench.reports.throughput import ChangeRow, changes_table
-from resbench.reports.words import clean, wrap
+from resbench.reports.words import wrap
+from resbench.reports.workflow_commands import Annotation, Level, command
 from resbench.timing.ab import AbRow
 from resbench.timing.change import ALPHA, Change, geometric_mean
 from resbench.timing.roofline import utilisation
@@ -122,9 +123,8 @@ def ab_annotations(rows: Sequence[AbRow]) -> Iterator[str]:
             yield _command("warning", text)
 
 
-def _command(kind: str, text: str) -> str:
-    """One line, whatever the text holds; what GitHub decodes in it is escaped."""
-    return f"::{kind} title=resbench ab::{clean(text).replace('%', '%25')}"
+def _command(kind: Level, text: str) -> str:
+    return command(Annotation(kind, "resbench ab", [text]))
 
 
 def ab_json(rows: Sequence[AbRow], base: str, head: str, *, margin: float, environment: dict[str, Any]) -> str:

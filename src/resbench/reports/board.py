@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from resbench.claims.model import Claim, Comparator
@@ -24,7 +25,7 @@ from resbench.reports.verdicts import (
 from resbench.reports.waivers import waiver_lines
 from resbench.reports.words import MIN_WIDTH, brief, clauses, cut, expected, figure, place, symbols, wrap
 
-__all__ = ["compact_expected", "compact_measured", "table", "text_count"]
+__all__ = ["compact_expected", "compact_measured", "table", "text_count", "verdict_line"]
 
 _GAP = "  "
 _HEADER = ("status", "claim@setting", "measured", "expected", "where")
@@ -41,6 +42,8 @@ _COLOURS = {
     Status.NOT_MEASURED: "2",
 }
 _BOLD, _DIM = "1", "2"
+_NAMED = 3
+"""How many claims of a status the first line names."""
 
 
 class _Widths(NamedTuple):
@@ -58,23 +61,29 @@ def table(
     width: int = 80,
     colour: bool = False,
     waivers: Sequence[Use] = (),
+    whole: bool = True,
 ) -> str:
     """The board, no line wider than ``width`` characters (at least 40).
 
+    Not ``whole``: of each paper the counts, and a line only for what does not hold; what was not measured by reason.
     ``colour`` adds ANSI sequences, which take no room: the text is the same without them.  ``waivers``: what became of
     each; those that no verdict needed, and those that have expired, are named below the explanations.
     """
     width = max(width, MIN_WIDTH)
     known = {claim.id: claim for claim in claims}
     groups = grouped(verdicts, claims)
-    columns = _columns(verdicts, known, width)
+    shown = verdicts if whole else [verdict for verdict in verdicts if verdict.status is not Status.HOLDS]
+    columns = _columns(shown, known, width)
     lines: list[str] = []
     for group in groups:
         if all(_brief(verdict) for verdict in group.verdicts):
             continue
-        lines += [*_heading(group, width, colour), *_rows(group, known, columns, width, colour)]
-        lines += [*_not_measured(group, width, colour), ""]
-    lines += _in_brief(verdicts, width, colour)
+        lines += _heading(group, width, colour)
+        listed = group if whole else replace(group, verdicts=tuple(v for v in group.verdicts if v in shown))
+        rows = _rows(listed, known, columns, width, colour)
+        lines += [*rows, *_not_measured(group, width, colour), ""] if whole else [*rows, ""] if rows else []
+    lines += [] if whole or not lines or not lines[-1] else [""]
+    lines += _in_brief(verdicts if not whole else [v for v in verdicts if _brief(v)], width, colour)
     for group in groups:
         lines += _explanations(group, width, colour)
     lines += waiver_lines(waivers, width)
@@ -165,14 +174,51 @@ def _brief(verdict: Verdict) -> bool:
 
 
 def _in_brief(verdicts: Sequence[Verdict], width: int, colour: bool) -> list[str]:
-    """What was not measured on the user's network: a line a reason, with its number of claims, the largest first."""
-    reasons = by_reason(verdict for verdict in verdicts if _brief(verdict))
+    """What was not measured: a line a reason, with its number of claims, the largest first."""
+    reasons = by_reason(verdicts)
     if not reasons:
         return []
-    lines = [_paint(f"{label(Status.NOT_MEASURED)} on the target (ids: --format json)", _BOLD, colour)]
+    of_target = all(on_target(verdict) for members in reasons.values() for verdict in members)
+    where = " on the target (ids: --format json)" if of_target else " (ids: --verbose)"
+    lines = [_paint(f"{label(Status.NOT_MEASURED)}{where}", _BOLD, colour)]
     for reason, members in sorted(reasons.items(), key=lambda item: -len(item[1])):
         lines += [_paint(line, _DIM, colour) for line in wrap(cut(reason, 300), width, f"{len(members):5}  ", " " * 7)]
     return [*lines, ""]
+
+
+def verdict_line(
+    verdicts: Sequence[Verdict], *, waivers: Sequence[Use] = (), strict: bool = False, width: int = 80
+) -> list[str]:
+    """What the whole board comes to, in a line or two: the exit code in words.
+
+    ``strict``: what is not measured fails as well.
+    """
+    measured = [verdict for verdict in verdicts if verdict.status is not Status.NOT_MEASURED]
+    failed = [verdict for verdict in measured if verdict.status in EXPLAINED]
+    waived = sum(verdict.status is Status.WAIVED for verdict in measured)
+    holding = len(measured) - len(failed) - waived
+    text = "Nothing was measured: no verdict"
+    if failed:
+        text = f"{len(failed)} of {len(measured)} measured claims do not hold. {_by_status(failed)}"
+    elif measured:
+        text = f"{holding} of {len(measured)} measured claims hold" + (f", {waived} waived" if waived else "")
+    missing = len(verdicts) - len(measured)
+    if missing:
+        text += f". {missing} not measured, which --strict does not let pass" if strict else f"; {missing} not measured"
+    red = sum(use.red for use in waivers)
+    if red:
+        text += f". {red} waiver{'s are' if red > 1 else ' is'} unused or expired"
+    return wrap(text, width, rest=_GAP)
+
+
+def _by_status(failed: Sequence[Verdict]) -> str:
+    """``VIOLATED: a@digits, b@any. STALE: c@cifar10``, of each status the first few."""
+    parts = []
+    for status in EXPLAINED:
+        names = [name(verdict) for verdict in failed if verdict.status is status]
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        parts += [f"{label(status)}: {', '.join(names[:_NAMED])}{more}"] if names else []
+    return ". ".join(parts)
 
 
 def _explanations(group: Group, width: int, colour: bool) -> list[str]:

@@ -25,18 +25,26 @@ from resbench.judging.power import LIKELY, MOSTLY, Effect, Power
 from resbench.reports.verdicts import paper_title
 from resbench.reports.words import MIN_WIDTH, clean, cut, figure, unit_suffix, wrap
 
-__all__ = ["claim_details", "claims_table"]
+__all__ = [
+    "ORIGINS",
+    "PROVENANCE",
+    "alarms_text",
+    "claim_details",
+    "claims_table",
+    "effects_text",
+    "in_words",
+]
 
 _GAP = "  "
 _UNVERIFIED = "unverified: "
 
-_PROVENANCE = {
+PROVENANCE = {
     "seen": "seen: read in a source",
     "derived": "derived: computed from a formula or from published raw data",
     "digitised": "digitised: read off a figure by eye",
     "memory": "UNVERIFIED (memory): recalled, not confirmed in a source; it can never fail a run",
 }
-_ORIGINS = {
+ORIGINS = {
     "paper": "the paper's own",
     "derived": "derived",
     "measured": "measured over seeds",
@@ -101,7 +109,7 @@ def claim_details(
     fields = (
         ("paper", paper_title(claim.paper)),
         ("source", source),
-        ("provenance", _PROVENANCE[claim.provenance]),
+        ("provenance", PROVENANCE[claim.provenance]),
         ("settings", ", ".join(claim.settings)),
         ("not asserted", claim.not_asserted),
         ("breaks it", claim.breaks),
@@ -115,7 +123,7 @@ def claim_details(
         place = [other for other in claim.expect if other.setting == expectation.setting].index(expectation)
         seen = (power or {}).get(expectation.setting)
         lines += _fields(_expectation(expectation, alarms), width, _GAP)
-        lines += _fields(_effects(expectation, seen[place] if seen else ()), width, _GAP)
+        lines += _fields(effects_text(expectation, seen[place] if seen else ()), width, _GAP)
     for title, entries in (("known conflicts", claim.known_conflicts), ("changelog", claim.changelog)):
         if entries:
             lines += ["", title, *(line for entry in entries for line in wrap(entry, width, "- "))]
@@ -133,17 +141,17 @@ def _expectation(expectation: Expectation, alarms: Mapping[str, float] | None) -
     better = {"higher": "higher is better", "lower": "lower is better", "none": ""}[expectation.direction]
     fields = [
         ("measured by", f"{expectation.quantity}({params})"),
-        ("must be", _in_words(expectation.compare, unit_suffix(expectation.unit))),
+        ("must be", in_words(expectation.compare, unit_suffix(expectation.unit))),
         ("direction", better),
-        ("tolerance", f"{_ORIGINS[expectation.origin]}: {expectation.why}"),
+        ("tolerance", f"{ORIGINS[expectation.origin]}: {expectation.why}"),
         ("paper says", expectation.paper_value),
     ]
     if alarms:
-        fields.append(("false alarms", _alarms(alarms)))
+        fields.append(("false alarms", alarms_text(alarms)))
     return fields
 
 
-def _alarms(alarms: Mapping[str, float]) -> str:
+def alarms_text(alarms: Mapping[str, float]) -> str:
     seeds, stale = int(alarms["seeds"]), int(alarms.get("stale", 0))
     old = (
         f"STALE: {stale} recorded seed{'s' if stale > 1 else ''} of another version of the claim, its networks or data"
@@ -155,7 +163,7 @@ def _alarms(alarms: Mapping[str, float]) -> str:
     return f"{rate}, at most {100 * upper:.3g} % (95 % upper bound){f'; {old}' if stale else ''}"
 
 
-def _effects(expectation: Expectation, powers: Sequence[Power]) -> list[tuple[str, str]]:
+def effects_text(expectation: Expectation, powers: Sequence[Power]) -> list[tuple[str, str]]:
     """The smallest effects that the expectation sees, towards each bound."""
     compare = expectation.compare
     dimensionless = isinstance(compare, Rank | Ratio)
@@ -175,7 +183,7 @@ def _effect(effect: Effect, power: Power, unit: str) -> str:
     return f"{size} with probability {100 * effect.probability:.0f} %"
 
 
-def _in_words(compare: Comparator, unit: str) -> str:
+def in_words(compare: Comparator, unit: str) -> str:
     """What a comparator accepts, as a sentence, with every digit; ``unit`` starts with a space where there is one."""
     match compare:
         case Equals():

@@ -10,7 +10,7 @@ from resbench.faults.fault import WHERE, Fault
 from resbench.faults.matrix import FAILURES, Matrix, Row
 from resbench.reports.words import MIN_WIDTH, clean, cut, wrap
 
-__all__ = ["faults_json", "faults_table", "list_of_faults"]
+__all__ = ["faults_json", "faults_table", "list_json", "list_of_faults"]
 
 _DETAILED = 3
 """So many faults, or fewer, are shown with what each of their claims said."""
@@ -53,6 +53,12 @@ def list_of_faults(faults: Sequence[Fault], *, width: int = 80) -> str:
         lines += [f"{fault.name} ({fault.where})", *wrap(fault.what, width, "    ")]
         lines += wrap(", ".join([*fault.claims, *fault.tests]), width, "    seen by: ", "      ")
     return "\n".join(lines)
+
+
+def list_json(faults: Sequence[Fault]) -> str:
+    """The same as JSON."""
+    fields = ("name", "where", "what", "claims", "tests")
+    return json.dumps([{field: getattr(fault, field) for field in fields} for fault in faults], indent=1)
 
 
 def _fate(row: Row) -> str:

@@ -25,7 +25,7 @@ from resbench.reports.verdicts import (
 from resbench.reports.waivers import LABELS
 from resbench.reports.words import clean, place
 
-__all__ = ["markdown"]
+__all__ = ["failure", "flat", "markdown", "not_measured", "paper_table", "spent_parts", "waiver_parts"]
 
 _CELL = 60
 
@@ -45,24 +45,26 @@ def markdown(
     groups = grouped(verdicts, claims)
     known = {claim.id: claim for claim in claims}
     parts = ["# Claims", _md(counts(verdicts, always=(Status.HOLDS, *EXPLAINED, Status.NOT_MEASURED))) + "."]
-    parts += [_failure(verdict) for group in groups for verdict in group.verdicts if verdict.status in EXPLAINED]
-    parts += _waivers(waivers)
+    parts += [failure(verdict) for group in groups for verdict in group.verdicts if verdict.status in EXPLAINED]
+    parts += waiver_parts(waivers)
     for group in groups:
         parts += [f"## {_md(group.title)}", _md(counts(group.verdicts)) + "."]
-        parts += [*_table(group, known), *_not_measured(group)]
-    parts += [] if sequential is None else _spent(sequential)
+        parts += [*paper_table(group, known), *not_measured(group)]
+    parts += [] if sequential is None else spent_parts(sequential)
     parts.append(_md(text_count(claims).capitalize()) + ".")
     if environment:
-        parts.append(f"Measured with {_md(', '.join(_flat(environment)))}.")
+        parts.append(f"Measured with {_md(', '.join(flat(environment)))}.")
     return "\n\n".join(parts) + "\n"
 
 
-def _failure(verdict: Verdict) -> str:
+def failure(verdict: Verdict) -> str:
+    """What went wrong with one claim, under a heading of its own."""
     lines = [f"### {verdict.status.value} {_code(name(verdict))}", ""]
     return "\n".join(lines + [f"- {title}: {_md(text)}" for title, text in details(verdict)])
 
 
-def _table(group: Group, known: Mapping[str, Claim]) -> list[str]:
+def paper_table(group: Group, known: Mapping[str, Claim]) -> list[str]:
+    """A row a claim that was judged; nothing where none was."""
     from tabulate import tabulate  # only here: it takes 80 ms
 
     rows = [
@@ -80,7 +82,7 @@ def _table(group: Group, known: Mapping[str, Claim]) -> list[str]:
     return [tabulate(rows, headers, tablefmt="github", disable_numparse=True)] if rows else []
 
 
-def _waivers(uses: Sequence[Use]) -> list[str]:
+def waiver_parts(uses: Sequence[Use]) -> list[str]:
     """Every waiver: what became of it, who answers for it until when, and why."""
     from tabulate import tabulate  # only here: it takes 80 ms
 
@@ -101,8 +103,8 @@ def _waivers(uses: Sequence[Use]) -> list[str]:
     return ["## Waivers", tabulate(rows, headers, tablefmt="github", disable_numparse=True)]
 
 
-def _spent(record: Mapping[str, Any]) -> list[str]:
-    """The images of every statement, and which took all of theirs."""
+def spent_parts(record: Mapping[str, Any]) -> list[str]:
+    """Of a sequential run: the images of every statement, and which took all of theirs."""
     from tabulate import tabulate  # only here: it takes 80 ms
 
     rows = [
@@ -124,7 +126,7 @@ def _spent(record: Mapping[str, Any]) -> list[str]:
     return [*parts, _sentence(f"{record['method']}: {record['source']}")]
 
 
-def _not_measured(group: Group) -> list[str]:
+def not_measured(group: Group) -> list[str]:
     """Folded away, but every id is there."""
     reasons = by_reason(group.verdicts)
     if not reasons:
@@ -137,12 +139,12 @@ def _not_measured(group: Group) -> list[str]:
     return [opening, "\n".join(lines), "</details>"]
 
 
-def _flat(environment: Mapping[str, object], prefix: str = "") -> list[str]:
+def flat(environment: Mapping[str, object], prefix: str = "") -> list[str]:
     """``python 3.11.9``, ``torch 2.9``, ``git commit ...``; what is absent is left out."""
     found: list[str] = []
     for key, value in environment.items():
         if isinstance(value, Mapping):
-            found += _flat(value, "" if key == "packages" else f"{prefix}{key} ")
+            found += flat(value, "" if key == "packages" else f"{prefix}{key} ")
         elif value is not None:
             found.append(f"{prefix}{key} {value}")
     return found

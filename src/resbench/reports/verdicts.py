@@ -25,9 +25,11 @@ __all__ = [
     "explain",
     "grouped",
     "label",
+    "measured_text",
     "name",
     "on_target",
     "paper_title",
+    "remark",
     "strict",
     "to_json",
     "unit_of",
@@ -133,7 +135,7 @@ def unit_of(expected: str, unit: str) -> str:
     return "" if expected.startswith(("spearman ", "kendall ")) or " / " in expected else unit_suffix(unit)
 
 
-def _measured_text(value: Any, interval: tuple[float, float] | None, unit: str) -> str:
+def measured_text(value: Any, interval: tuple[float, float] | None, unit: str) -> str:
     """``0.93 [0.91, 0.95] %``; ``unit`` as :func:`unit_of` gives it.
 
     The interval of a list or table is that of one of its entries, which the judge's message names; not shown here.
@@ -151,7 +153,7 @@ def _expected_text(expected: str, unit: str) -> str:
     return text + unit_suffix(unit) if _NUMBERS.fullmatch(text) else text
 
 
-def _remark(message: str, expected: str) -> str:
+def remark(message: str, expected: str) -> str:
     """What the judge's sentence says beyond ``measured ..., expected ...``, which are shown on lines of their own."""
     text = clean(message)
     opening, found, rest = text.partition(f", expected {clean(expected)}")
@@ -168,11 +170,11 @@ def details(verdict: Verdict) -> list[tuple[str, str]]:
     if len(verdict.checks) > 1:
         fields += [("check", _check_text(check)) for check in verdict.checks]
     else:
-        measured = _measured_text(verdict.measured, verdict.interval, unit_of(verdict.expected, verdict.unit))
+        measured = measured_text(verdict.measured, verdict.interval, unit_of(verdict.expected, verdict.unit))
         fields += [
             ("measured", measured),
             ("expected", _expected_text(verdict.expected, verdict.unit)),
-            ("message", _remark(message, verdict.expected)),
+            ("message", remark(message, verdict.expected)),
             *(("how", _how(check)) for check in verdict.checks),
         ]
     fields.append(("what usually breaks it", verdict.breaks))
@@ -191,10 +193,10 @@ def explain(verdict: Verdict, width: int = 80) -> str:
 def _check_text(check: Check) -> str:
     judgement = check.judgement
     unit = unit_of(judgement.expected, check.unit)
-    parts = [f"{label(judgement.status)}: measured {_measured_text(judgement.measured, judgement.interval, unit)}"]
+    parts = [f"{label(judgement.status)}: measured {measured_text(judgement.measured, judgement.interval, unit)}"]
     if judgement.expected:
         parts.append(f"expected {_expected_text(judgement.expected, check.unit)}")
-    rest = _remark(judgement.message, judgement.expected)
+    rest = remark(judgement.message, judgement.expected)
     return "; ".join([", ".join(parts), *([rest] if rest else []), _how(check)])
 
 
@@ -215,14 +217,16 @@ def to_json(
     environment: Mapping[str, object],
     sequential: Mapping[str, object] | None = None,
     waivers: Sequence[Use] = (),
+    at: str = "",
 ) -> str:
     """The verdicts as strict JSON, schema 1; numbers that JSON lacks become ``"nan"``, ``"inf"`` and ``"-inf"``.
 
     ``sequential``: the record of a run that stopped as soon as the verdicts were decided.  ``waivers``: what became of
-    each, also of those that no verdict needed.
+    each, also of those that no verdict needed.  ``at``: when they were judged (UTC, ISO 8601).
     """
     document = {
         "schema": 1,
+        **({"at": at} if at else {}),
         "environment": environment,
         "verdicts": [verdict.to_json() for verdict in verdicts],
         "summary": summary(verdicts),

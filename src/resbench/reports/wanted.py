@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from resbench.claims.model import Claim
 from resbench.errors import NotMeasured, Stale
@@ -17,7 +18,7 @@ from resbench.records.results import Request
 if TYPE_CHECKING:
     from resbench.training.recipes import Recipe
 
-__all__ = ["AT_HAND", "wanted", "wanted_now"]
+__all__ = ["AT_HAND", "Wanted", "wanted", "wanted_now"]
 
 AT_HAND = ("digits", "cifar10-public", "cifar10-short", "target")
 """The settings whose networks are there: trained by resbench, or by others, or a user's own."""
@@ -63,7 +64,54 @@ FILE is like `examples/cifar10_public/study.toml`.
 """
 
 
-def wanted_now() -> str:
+@dataclass(frozen=True)
+class Wanted:
+    """``order``: networks to train, best first; their ``seconds`` are times on ``device``, or multiply-adds without.
+
+    ``rest``: claims that need something else, with their settings.
+    """
+
+    device: str | None
+    order: Sequence[Step]
+    rest: Sequence[tuple[Need, str]]
+
+    def markdown(self) -> str:
+        """The file ``baselines/WANTED.md``."""
+        text, timed = _HEAD, self.device is not None
+        if self.order:
+            times = _SEEN.format(device=self.device) if timed else _UNSEEN
+            text += _PLAN.format(times=textwrap.fill(times, 120), cost="about" if timed else "cost")
+            text += "".join(_row(step, timed) for step in self.order)
+        if self.rest:
+            text += _REST
+            text += "".join(
+                f"| {n.claim} | {setting} | {', '.join(sorted(n.networks))} |\n" for n, setting in self.rest
+            )
+        return text
+
+    def to_json(self) -> dict[str, Any]:
+        """The same; of a step the seconds, or multiply-adds where no device has been seen."""
+        cost = "multiply_adds" if self.device is None else "seconds"
+        return {
+            "setting": _SETTING,
+            "device": self.device,
+            "steps": [
+                {
+                    "claims": list(step.claims),
+                    "networks": list(step.networks),
+                    cost: step.seconds,
+                    "command": _command(step),
+                }
+                for step in self.order
+            ],
+            "without_recipes": [
+                {"claim": need.claim, "setting": setting, "networks": sorted(need.networks)}
+                for need, setting in self.rest
+            ],
+        }
+
+
+def wanted_now() -> Wanted:
     """The list by the present claims, recipes, evidence and paces."""
     from resbench.claims import load_claims
     from resbench.experiments.recorded import RecordedLab
@@ -85,8 +133,8 @@ def wanted_now() -> str:
 
 def wanted(
     claims: Sequence[Claim], recorded: Callable[[Request], bool], recipes: Mapping[str, Recipe], pace: Pace
-) -> str:
-    """Markdown: the plan of what ``recipes`` can train, then the claims that need something else.
+) -> Wanted:
+    """The plan of what ``recipes`` can train, then the claims that need something else.
 
     ``recorded``: whether there is evidence, not stale, of a request in the setting of the recipes.
     """
@@ -102,25 +150,18 @@ def wanted(
         return estimate(recipe, experiments, seconds)
 
     order, impossible = steps(needs, recorded, cost, recipes)
-    text = _HEAD
-    if order:
-        times = _UNSEEN if device is None else _SEEN.format(device=device)
-        text += _PLAN.format(times=textwrap.fill(times, 120), cost="cost" if device is None else "about")
-        text += "".join(_row(step, device is not None) for step in order)
-    rest = [(need, _SETTING) for need in impossible] + _elsewhere(claims)
-    if rest:
-        text += _REST
-        text += "".join(f"| {n.claim} | {setting} | {', '.join(sorted(n.networks))} |\n" for n, setting in rest)
-    return text
+    return Wanted(device, order, [(need, _SETTING) for need in impossible] + _elsewhere(claims))
 
 
 def _row(step: Step, timed: bool) -> str:
     cost = duration(step.seconds) if timed else f"{step.seconds / _PETA:.3g}"
+    networks, claims = ", ".join(step.networks), ", ".join(step.claims)
+    return f"| {len(step.claims)} | {cost} | {networks} | {claims} | `{_command(step)}` |\n"
+
+
+def _command(step: Step) -> str:
     selects = " ".join(f"--select {name}" for name in step.networks)
-    return (
-        f"| {len(step.claims)} | {cost} | {', '.join(step.networks)} | {', '.join(step.claims)} "
-        f"| `resbench measure --setting {_SETTING} {selects}` |\n"
-    )
+    return f"resbench measure --setting {_SETTING} {selects}"
 
 
 def _elsewhere(claims: Sequence[Claim]) -> list[tuple[Need, str]]:

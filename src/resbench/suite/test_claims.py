@@ -13,11 +13,14 @@ from resbench.judge import Status, Verdict
 
 
 @pytest.mark.claims
-def test_claim(claim_verdict: Verdict) -> None:
-    """Passes where the claim HOLDS, is skipped where not measured, xfails where waived, else fails and explains."""
+def test_claim(claim_verdict: Verdict, claims_strict: bool) -> None:
+    """Passes where the claim HOLDS, is skipped where not measured, xfails where waived, else fails and explains.
+
+    ``claims_strict``: where not measured, it fails as well.
+    """
     from resbench.reports import explain
 
-    if claim_verdict.status is Status.NOT_MEASURED:
+    if claim_verdict.status is Status.NOT_MEASURED and not claims_strict:
         pytest.skip(f"NOT_MEASURED: {claim_verdict.message}")
     if claim_verdict.status is Status.WAIVED:
         pytest.xfail(f"WAIVED: {claim_verdict.message}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from resbench.survey.selection import LIBRARIES, Family, families
 from resbench.survey.table import read_table, share_adapted, write_table
 from resbench.survey.verdicts import claim_ids
 from resbench.survey.workers import Failed, run_each
+from resbench.talking import note
 
 __all__ = ["SurveyOptions", "run_survey", "summary"]
 
@@ -33,8 +33,8 @@ class SurveyOptions:
     timeout: float = 300.0
 
 
-def run_survey(options: SurveyOptions) -> str:
-    """Survey what ``options.out`` does not hold yet, a row at a time; returns the summary for people.
+def run_survey(options: SurveyOptions) -> list[Row]:
+    """Survey what ``options.out`` does not hold yet, a row at a time; returns the rows of the networks asked for.
 
     Interrupted, the file holds the finished rows, and the next run goes on from there.
 
@@ -47,19 +47,19 @@ def run_survey(options: SurveyOptions) -> str:
         return _surveyed(wanted, options)
 
 
-def _surveyed(wanted: Sequence[Family], options: SurveyOptions) -> str:
+def _surveyed(wanted: Sequence[Family], options: SurveyOptions) -> list[Row]:
     known = {_key(row): row for row in read_table(options.out)}
     kept = {_key(blank_row(f)) for f in wanted} & set(known)
     missing = [family for family in wanted if _key(blank_row(family)) not in kept]
     if kept:
-        print(f"resbench: {len(kept)} rows of {options.out} are kept", file=sys.stderr)
+        note(f"{len(kept)} rows of {options.out} are kept")
     results = run_each(survey_row, missing, processes=options.jobs, timeout=options.timeout, memory=_MEMORY)
     for done, (number, result) in enumerate(results, start=len(kept) + 1):
         row = _failed(missing[number], result) if isinstance(result, Failed) else result
         known[_key(row)] = row
         write_table(options.out, sorted(known.values(), key=_place))
-        print(f"{done} of {len(wanted)}: {_line(row)}", file=sys.stderr, flush=True)
-    return summary([known[_key(blank_row(family))] for family in wanted])
+        note(f"{done} of {len(wanted)}: {_line(row)}", prefix="")
+    return [known[_key(blank_row(family))] for family in wanted]
 
 
 def _libraries(named: Sequence[str]) -> list[str]:

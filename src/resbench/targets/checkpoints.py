@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 import re
-import sys
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from resbench.errors import UserError
+from resbench.talking import note
 from resbench.targets.models import one_line
 from resbench.targets.options import parse_channels
 
@@ -122,7 +122,7 @@ def _unwrapped(path: Path, content: object) -> dict[str, Tensor]:
             tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
             removed.append(f"without the prefix {prefix!r}")
     if removed:
-        print(f"resbench: {path.name}: read {', '.join(removed)}", file=sys.stderr)
+        note(f"{path.name}: read {', '.join(removed)}")
     return tensors
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from resbench.errors import UserError
+from resbench.talking import note
 from resbench.targets.chance import below_chance
 from resbench.targets.checkpoints import Checkpoint, fill, read_checkpoint
 from resbench.targets.data import DataOptions, load_data
@@ -71,10 +71,12 @@ def target_of(
     """A live model as a target; it is used in place, in eval mode.
 
     Args:
+        model: a live network.
         example: ``(N, C, H, W)``, N at least 2; the first of ``data`` where not given.
         units: globs of module names that choose the units, as for :func:`resbench.adapt`.
         survival: the probability of every unit; the model's ``survival_probabilities`` where not given.
         data: normalised images ``(N, C, H, W)`` and labels ``(N,)``, or :class:`resbench.targets.images.Images`.
+        seed: of what is drawn at random.
 
     Raises:
         UserError: the model cannot be adapted to them, or neither ``example`` nor ``data`` is given.
@@ -140,7 +142,9 @@ def _placed(model: nn.Module, options: TargetOptions) -> nn.Module:
     try:
         return model.float().to(options.device).eval()
     except (RuntimeError, NotImplementedError, AssertionError) as error:
-        raise UserError(f"target {options.target}: cannot be moved to {options.device} ({one_line(error)})") from error
+        raise UserError(
+            f"target {options.target}: cannot be moved to --device {options.device} ({one_line(error)})"
+        ) from error
 
 
 def _data(options: TargetOptions, checkpoint: Checkpoint | None) -> Images | None:
@@ -150,7 +154,7 @@ def _data(options: TargetOptions, checkpoint: Checkpoint | None) -> Images | Non
     if not mean and checkpoint is not None and checkpoint.mean and options.data != "digits":
         mean, std = checkpoint.mean, checkpoint.std
         shown = [",".join(f"{value:g}" for value in values) for values in (mean, std)]
-        print(f"resbench: --mean {shown[0]} --std {shown[1]}, from the checkpoint's header", file=sys.stderr)
+        note(f"--mean {shown[0]} --std {shown[1]}, from the checkpoint's header")
     size = parse_input(options.input)
     return load_data(options.data, DataOptions(mean, std, size, options.download, options.limit, options.seed))
 

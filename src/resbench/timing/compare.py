@@ -138,7 +138,7 @@ def compare(
     if len(runs) < 2:
         raise UserError("a comparison needs two runs at least")
     if not 0 < margin < 1:
-        raise UserError(f"a margin of {100 * margin:g} % is none: choose one above 0 and below 100")
+        raise UserError(f"--margin {100 * margin:g}: choose one above 0 and below 100")
     runs = _named_apart(runs)
     across = _across(runs, across_machines)
     cases = {case_name(record.case): record.case for run in runs for record in run.records}
@@ -181,7 +181,7 @@ def selected(keys: Sequence[str], globs: Sequence[str]) -> tuple[str, ...]:
         if not any(_matches(key, glob) for key in keys):
             close = difflib.get_close_matches(glob, keys, 1, 0.3)
             hint = f"; near to it is '{close[0]}'" if close else ""
-            raise UserError(f"no case matches '{glob}'{hint}")
+            raise UserError(f"--select: no case matches '{glob}'{hint}")
     return tuple(key for key in keys if not globs or any(_matches(key, glob) for glob in globs))
 
 

@@ -222,7 +222,7 @@ def _drift(ordered: Sequence[TimingRun], pin: TimingRun, select: Sequence[str], 
 
     here = [run for run in ordered if same_machine(pin.environment, run.environment)]
     if not here:
-        raise UserError(f"no run is of the machine of '{pin.name}' ({pin.fingerprint}): pin one of this machine")
+        raise UserError(f"--pin {pin.name}: no run is of its machine ({pin.fingerprint}); choose one of this machine")
     newest: dict[str, TimingRecord] = {}
     for run in here:
         newest |= {case_name(record.case): record for record in run.records}

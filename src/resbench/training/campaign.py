@@ -55,7 +55,9 @@ def plan_jobs(setting: str, networks: Sequence[str], seeds: Mapping[int, Path]) 
     jobs = []
     for name in networks:
         if name not in recipes:
-            raise UserError(f"no network {name!r} in setting {setting}; known are {', '.join(sorted(recipes))}")
+            raise UserError(
+                f"no network {name!r} in setting {setting}; known are {', '.join(sorted(recipes))} (--network)"
+            )
         recipe = recipes[name]
         missing = []
         for seed, folder in seeds.items():

@@ -1,0 +1,1 @@
+"""``resbench init``: what a repository is, which network it has, and the files that judge it."""
