@@ -40,7 +40,7 @@ def build():
 
 @pytest.fixture(autouse=True)
 def no_other_test_claims(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The module that users have: of this repository's own, in the same process, pytest would say that it is another."""
+    """What users have is called as a module of ours that this process may have loaded: pytest would refuse it."""
     monkeypatch.delitem(sys.modules, "test_claims", raising=False)
 
 
