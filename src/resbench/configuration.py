@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Collection
 from dataclasses import fields, replace
 from difflib import get_close_matches
@@ -21,6 +20,7 @@ import msgspec
 from resbench.errors import UserError
 from resbench.records.places import up_to_repository
 from resbench.targets.options import TargetOptions
+from resbench.toml_files import read_toml
 
 __all__ = ["NAME", "TABLE", "Configuration", "find_configuration", "read_configuration"]
 
@@ -155,14 +155,7 @@ def read_configuration(path: Path) -> Configuration | None:
     Raises:
         UserError: it cannot be read, is no TOML, or the table has unknown keys or values of the wrong kind.
     """
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror or error}") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: is not UTF-8 text (byte {error.start})") from None
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{path}: not valid TOML: {error}") from None
+    document = read_toml(path, str(path))
     tools = document.get("tool")
     table = tools.get("resbench") if isinstance(tools, dict) else None
     if table is None:

@@ -9,7 +9,6 @@ import importlib
 import inspect
 import pkgutil
 import re
-import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -24,6 +23,7 @@ from resbench.claims.lock import check_locked, lock_path, read_lock
 from resbench.claims.model import Claim, Comparator, Expectation, Paper, Source
 from resbench.claims.rules import nearest, problems
 from resbench.errors import UserError
+from resbench.toml_files import read_toml
 
 __all__ = [
     "catalogue_json",
@@ -68,14 +68,7 @@ def _package_files() -> Iterator[Traversable]:
 
 
 def _read(file: Traversable | Path) -> Iterator[Claim]:
-    try:
-        raw = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{file.name}: cannot be read: {error.strerror or error}") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{file.name}: is not UTF-8 text (byte {error.start})") from None
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{file.name}: not valid TOML: {error}") from None
+    raw = read_toml(file, file.name)
     # The head and each claim are converted on their own: an error then belongs to a claim whose id is known.
     entries = raw.get("claim")
     listed = isinstance(entries, list)

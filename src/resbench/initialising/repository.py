@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from resbench.errors import UserError
+from resbench.toml_files import read_toml
 
 __all__ = ["Repository", "inspected", "python_files"]
 
@@ -73,12 +73,7 @@ def inspected(folder: Path) -> Repository:
 
 
 def _project(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UserError(f"{path}: {error}; mend it first") from None
+    return read_toml(path, str(path)) if path.exists() else {}
 
 
 def _tests_of(folder: Path, project: dict[str, Any]) -> Path:

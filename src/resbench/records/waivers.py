@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import datetime
 import re
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ import msgspec
 
 from resbench.errors import UserError
 from resbench.records.places import up_to_repository
+from resbench.toml_files import read_toml
 
 __all__ = ["NAME", "Waiver", "chosen_waivers", "find_waivers", "read_waivers", "today"]
 
@@ -83,14 +83,7 @@ def read_waivers(path: Path) -> list[Waiver]:
         UserError: it cannot be read, an entry has unknown, missing or empty fields or a date that is none, or two
             entries waive the same.
     """
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror or error}; --waivers names a file of waivers") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: is not UTF-8 text (byte {error.start})") from None
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{path}: not valid TOML: {error}") from None
+    raw = read_toml(path, str(path), "--waivers names a file of waivers")
     try:
         entries = msgspec.convert(raw, _File).waiver
     except msgspec.ValidationError as error:
