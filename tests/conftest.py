@@ -64,6 +64,8 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setenv("RESBENCH_CACHE", str(tmp_path / "cache"))
 
     def call(*arguments: str) -> tuple[int, str, str]:
+        for name in ("RESBENCH_QUIET", "RESBENCH_VERBOSE"):  # of another test's command, in this process
+            monkeypatch.delenv(name, raising=False)
         monkeypatch.setattr(sys, "argv", ["resbench", *arguments])
         with pytest.raises(SystemExit) as ended:
             main()

@@ -21,7 +21,7 @@ def read_toml(file: Traversable | Path, name: str, hint: str = "") -> dict[str, 
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(f"{name}: cannot be read: {error.strerror or error}{hint and f'; {hint}'}") from None
+        raise UserError(f"{name}: {error.strerror or error}{hint and f'; {hint}'}") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{name}: is not UTF-8 text (byte {error.start})") from None
     except tomllib.TOMLDecodeError as error:
