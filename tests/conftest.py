@@ -30,6 +30,10 @@ settings.register_profile(
 )
 """Of `make mutation`: the same examples for every mutant, and none made smaller once one has killed it."""
 
+settings.register_profile("suite", deadline=None)
+settings.load_profile("suite")
+"""Two processes and a busy machine: how long an example takes says nothing here."""
+
 Run = Callable[..., tuple[int, str, str]]
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
